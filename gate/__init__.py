@@ -1,0 +1,1 @@
+"""The gate: a regression gate for model updates."""

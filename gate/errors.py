@@ -1,0 +1,106 @@
+"""What went wrong, said so that the reader can act: where, what was found, what to do.
+
+Everything the gate refuses to work with is a :class:`GateError`. It carries one or more :class:`Problem`
+(all the mistakes of a file at once) and the exit code of the command that met it. Only exit code 0 allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The exit codes of every ``gate`` command. Only 0 allows; 1 is left to a crashed interpreter.
+
+    >>> int(ExitCode.INCONCLUSIVE)
+    11
+    """
+
+    ALLOW = 0
+    USAGE = 2
+    REFUSED = 10
+    INCONCLUSIVE = 11
+    EVIDENCE = 12
+    CONFLICT = 13
+    INTERNAL = 70
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    ``where`` is a file with line and column, a URI, an option or a model; ``found`` is a sentence; ``hint`` says what
+    to do about it. Either of ``where`` and ``hint`` may be empty.
+
+    >>> print(Problem("no such file", where="data.csv", hint="check the path"))
+    data.csv: no such file
+      -> check the path
+    """
+
+    found: str
+    where: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        first = f"{self.where}: {self.found}" if self.where else self.found
+        return f"{first}\n  -> {self.hint}" if self.hint else first
+
+
+class GateError(Exception):
+    """The gate cannot go on. The base of all its errors; raise one of the subclasses, which fix the exit code.
+
+    >>> error = EvidenceError("no version 9", where="models:/fraud/9", hint="versions: 1, 2")
+    >>> error.exit_code is ExitCode.EVIDENCE
+    True
+    >>> print(error)
+    models:/fraud/9: no version 9
+      -> versions: 1, 2
+    """
+
+    exit_code: ExitCode = ExitCode.INTERNAL
+
+    def __init__(self, found: str = "", *, where: str = "", hint: str = "", problems: Iterable[Problem] = ()) -> None:
+        self.problems = tuple(problems) or (Problem(found, where, hint),)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class UsageError(GateError):
+    """A wrong option, a missing file, an invalid policy: exit code 2."""
+
+    exit_code = ExitCode.USAGE
+
+
+class EvidenceError(GateError):
+    """Evidence is missing or not to be trusted (no such model, contract broken, a model failed): exit code 12."""
+
+    exit_code = ExitCode.EVIDENCE
+
+
+class ConflictError(GateError):
+    """The registry is no longer as it was judged (alias moved, decision stale): exit code 13."""
+
+    exit_code = ExitCode.CONFLICT
+
+
+def did_you_mean(wrong: object, right: Iterable[object]) -> str:
+    """The tail of a message about an unknown name: the nearest right one, or all of them.
+
+    An empty ``right`` gives an empty string.
+
+    >>> did_you_mean("nrf", ["nfr", "pfr"])
+    "; did you mean 'nfr'?"
+    >>> did_you_mean("zzz", ["nfr", "pfr"])
+    '; one of: nfr, pfr'
+    """
+    names = [str(name) for name in right]
+    if not names:
+        return ""
+    near = get_close_matches(str(wrong), names, n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    shown = ", ".join(names[:12])
+    return f"; one of: {shown}" + (f" and {len(names) - 12} more" if len(names) > 12 else "")
