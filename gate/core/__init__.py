@@ -1,1 +1,1 @@
-"""Room."""
+"""Pure arithmetic: outcomes, flips, rates, bounds, significance, sample size. numpy and scipy.special only."""

@@ -1,1 +1,1 @@
-"""Room."""
+"""Tasks turn labels and two models' answers into outcomes: right or wrong, twice."""

@@ -1,0 +1,169 @@
+"""From a bound and a limit to a status, and from the statuses to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gate.core.bounds import Floats
+from gate.core.outcomes import Value
+from gate.errors import ExitCode
+
+
+class Status(str, Enum):
+    """What one rule found in one cell."""
+
+    PASS = "pass"
+    WARN = "warn"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    WAIVED = "waived"
+    ERROR = "error"
+
+
+class Verdict(str, Enum):
+    """What the gate says of an update. Only ``allow`` lets it through.
+
+    >>> Verdict.INCONCLUSIVE.exit_code.value
+    11
+    """
+
+    ALLOW = "allow"
+    REFUSE = "refuse"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return _EXIT_CODES[self]
+
+
+_EXIT_CODES = {
+    Verdict.ALLOW: ExitCode.ALLOW,
+    Verdict.REFUSE: ExitCode.REFUSED,
+    Verdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+    Verdict.ERROR: ExitCode.EVIDENCE,
+}
+
+
+class DecideOn(str, Enum):
+    """Who carries the proof: the update (``proof``), nobody (``estimate``), or the objection to it (``harm``)."""
+
+    PROOF = "proof"
+    ESTIMATE = "estimate"
+    HARM = "harm"
+
+
+class Severity(str, Enum):
+    """Whether a rule is enforced or only warns."""
+
+    ENFORCE = "enforce"
+    WARN = "warn"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where a rule looked: all rows (``overall``, value None), a class, an output, or a slice's value."""
+
+    by: str
+    value: Value = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a rule stands in the policy: file and line, counted from 1."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one rule found in one cell.
+
+    ``estimate``, ``bound`` (the one that decides, an upper or a lower as ``side`` says), ``limit`` and ``margin`` are in the
+    rate's own unit, not in percent. ``margin`` is how far the deciding number lies on the right side of the limit,
+    below zero when it lies on the wrong one. ``n`` is the denominator of the rate. Undefined numbers are None.
+    ``rows_needed`` is how many rows more would settle an inconclusive finding at the rate seen.
+    """
+
+    rule: str
+    rate: str
+    of: str | None
+    cell: Cell
+    severity: Severity
+    decide_on: DecideOn
+    status: Status
+    estimate: float | None
+    bound: float | None
+    side: str
+    at_most: bool
+    limit: float
+    margin: float | None
+    n: int
+    numerator: int
+    p_value: float | None
+    rows_needed: int | None
+    because: str | None
+    note: str | None
+    source: Source
+
+
+def statuses(
+    decide_on: DecideOn, at_most: bool, estimate: Floats, lower: Floats, upper: Floats, limit: Floats
+) -> NDArray[np.object_]:
+    """The status of each cell before ``at_least_n``, warnings and severity are looked at.
+
+    All arrays have one element per cell; ``limit`` too, since cells may have limits of their own. An undefined
+    estimate (NaN: no rows) is inconclusive whoever carries the proof.
+
+    - ``proof``: pass if the unfavourable bound clears the limit, fail if the favourable one is past it, else
+      inconclusive.
+    - ``estimate``: pass or fail by the estimate alone.
+    - ``harm``: fail only if the favourable bound is past the limit, pass if the unfavourable one clears it, else warn.
+
+    >>> one = np.array([0.008]), np.array([0.004]), np.array([0.012])
+    >>> statuses(DecideOn.PROOF, True, *one, np.array([0.01]))[0].value
+    'inconclusive'
+    >>> statuses(DecideOn.HARM, True, *one, np.array([0.01]))[0].value
+    'warn'
+    """
+    if at_most:
+        cleared, past, within = upper <= limit, lower > limit, estimate <= limit
+    else:
+        cleared, past, within = lower >= limit, upper < limit, estimate >= limit
+    if decide_on is DecideOn.ESTIMATE:
+        cleared, past = within, ~within
+    found = np.empty(estimate.shape, dtype=object)
+    found.fill(Status.WARN if decide_on is DecideOn.HARM else Status.INCONCLUSIVE)
+    found[cleared] = Status.PASS
+    found[past] = Status.FAIL
+    found[np.isnan(estimate)] = Status.INCONCLUSIVE
+    return found
+
+
+def verdict(findings: Iterable[Finding]) -> Verdict:
+    """The worst of the enforced, unwaived findings: error over fail over inconclusive over pass.
+
+    No such finding at all is an error: nothing was checked, so nothing is allowed. An error counts whatever its severity.
+
+    >>> verdict([]).value
+    'error'
+    """
+    enforced = {
+        finding.status
+        for finding in findings
+        if finding.status is Status.ERROR
+        or (finding.severity is Severity.ENFORCE and finding.status is not Status.WAIVED)
+    }
+    if Status.ERROR in enforced or not enforced:
+        return Verdict.ERROR
+    if Status.FAIL in enforced:
+        return Verdict.REFUSE
+    if Status.INCONCLUSIVE in enforced:
+        return Verdict.INCONCLUSIVE
+    return Verdict.ALLOW

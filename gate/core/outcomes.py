@@ -1,0 +1,80 @@
+"""Right or wrong, twice: the one thing that every task is reduced to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Value = bool | int | float | str | None
+"""A label, an output or a slice's value. Types matter: ``1`` is not ``"1"``, nor ``True``."""
+
+
+class Ids(Protocol):
+    """What names the units: a NumPy array, an Arrow array, anything that can ``take`` rows and list them."""
+
+    def take(self, rows: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A column of values, written as positions in a tuple of distinct values.
+
+    ``codes`` has one integer per unit, each a position in ``values``. An empty column is allowed.
+
+    >>> Codes.of(["cat", "dog", "cat"])
+    Codes(codes=array([0, 1, 0]), values=('cat', 'dog'))
+    """
+
+    codes: NDArray[np.integer[Any]]
+    values: Sequence[Value]
+
+    @classmethod
+    def of(cls, column: Sequence[Value]) -> Codes:
+        """Code a plain sequence, values in the order they first appear (for examples and small inputs)."""
+        positions: dict[tuple[type, Value], int] = {}
+        codes = [positions.setdefault((type(value), value), len(positions)) for value in column]
+        return cls(np.asarray(codes, dtype=np.int64), tuple(value for _, value in positions))
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How sure both models were of what they answered: one number in [0, 1] per unit and model."""
+
+    incumbent: NDArray[np.floating[Any]]
+    candidate: NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """One batch of units with both models' answers already held against the truth.
+
+    All arrays have one entry per unit and the same length; a length of 0 is a batch that adds nothing.
+    ``label``, ``incumbent`` and ``candidate`` are coded over the same ``values``; a task without classes leaves them
+    out. ``slices`` maps a slice's name to its coded column; ``ids`` names the units in messages and samples.
+
+    >>> outcomes = Outcomes(
+    ...     ids=np.array(["a", "b"]),
+    ...     incumbent_right=np.array([True, True]),
+    ...     candidate_right=np.array([True, False]),
+    ...     same_output=np.array([True, False]),
+    ... )
+    >>> len(outcomes)
+    2
+    """
+
+    ids: Ids
+    incumbent_right: NDArray[np.bool_]
+    candidate_right: NDArray[np.bool_]
+    same_output: NDArray[np.bool_]
+    label: Codes | None = None
+    incumbent: Codes | None = None
+    candidate: Codes | None = None
+    slices: Mapping[str, Codes] = field(default_factory=dict)
+    confidence: Confidence | None = None
+
+    def __len__(self) -> int:
+        return len(self.incumbent_right)

@@ -1,0 +1,113 @@
+"""How many rows does it take? The smallest held-out set that can certify a limit, and what a found rate still lacks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import special
+
+from gate.core.bounds import Floats, bisect, clopper_pearson
+from gate.core.flips import FlipCounts
+from gate.core.rates import Rate
+
+_MOST_ROWS = 10**9
+
+
+def rows_to_certify(limit: float, flips: int = 0, confidence: float = 0.95) -> int:
+    """The smallest n whose exact upper bound is at most ``limit`` when ``flips`` flips are seen among n rows.
+
+    ``limit`` in (0, 1), ``flips`` at least 0; the result counts rows. ValueError for a limit outside (0, 1), since
+    a rate of 0 can never be certified.
+
+    >>> rows_to_certify(0.01), rows_to_certify(0.05, flips=2)
+    (299, 124)
+    """
+    if not 0.0 < limit < 1.0:
+        raise ValueError(f"limit {limit} is not between 0 and 1: no number of rows certifies it")
+
+    def certified(n: int) -> bool:
+        return bool(clopper_pearson(flips, n, confidence).upper <= limit)
+
+    enough = max(flips, 1)
+    while not certified(enough):
+        enough *= 2
+    short = enough // 2
+    while enough - short > 1:  # the bound falls in n while the flips stay, so one halving finds the first
+        middle = (enough + short) // 2
+        short, enough = (short, middle) if certified(middle) else (middle, enough)
+    return enough
+
+
+def rows_for_power(limit: float, true_rate: float, power: float = 0.8, confidence: float = 0.95) -> tuple[int, int]:
+    """How many rows certify ``limit`` with probability ``power`` if the rate truly is ``true_rate``.
+
+    Returns two numbers, since the power of the exact bound is a saw: the smallest n that reaches ``power``, and the n
+    from which on it never falls below it again. ValueError unless 0 <= true_rate < limit < 1.
+
+    >>> rows_for_power(0.01, 0.002)
+    (628, 773)
+    """
+    if not 0.0 <= true_rate < limit < 1.0:
+        raise ValueError(f"a rate of {true_rate} cannot be shown to be at most {limit}")
+    # Normal approximation with a wide margin: behind it the power only grows.
+    z = 1.0 + math.sqrt(-2.0 * math.log(1.0 - confidence)) + math.sqrt(-2.0 * math.log(1.0 - power))
+    most = int(4 * (z * math.sqrt(limit) / (limit - true_rate)) ** 2 + 10 / limit)
+    n = np.arange(1, most + 1, dtype=np.float64)
+    allowed = most_flips_allowed(n, limit, confidence)
+    reached = np.where(allowed >= 0, special.bdtr(np.maximum(allowed, 0), n.astype(np.int64), true_rate), 0.0) >= power
+    first = int(np.argmax(reached)) + 1
+    below = np.flatnonzero(~reached)
+    return first, (int(below[-1]) + 2 if len(below) else 1)
+
+
+def most_flips_allowed(n: Floats, limit: float, confidence: float) -> Floats:
+    """The largest number of flips with which ``n`` rows still certify ``limit``; -1 where not even none would do.
+
+    >>> most_flips_allowed(np.array([298.0, 299.0, 473.0]), 0.01, 0.95)
+    array([-1.,  0.,  1.])
+    """
+    low = np.full(n.shape, -1.0)
+    high = n.astype(np.float64)
+    while np.any(high - low > 1):
+        middle = np.floor((low + high) / 2)
+        fits = clopper_pearson(middle, n, confidence).upper <= limit
+        move = high - low > 1
+        low = np.where(move & fits, middle, low)
+        high = np.where(move & ~fits, middle, high)
+    return low
+
+
+def rows_needed(rate: Rate, counts: FlipCounts, limit: Floats, at_most: bool, confidence: float) -> Floats:
+    """How many rows more would settle the question, were the rates seen to stay as they are.
+
+    ``counts`` and ``limit`` hold arrays with one element per cell. The counts are scaled up until the lower or the upper
+    bound clears the limit. NaN where no number of rows would: the rate seen is the limit, or nothing was seen at all and
+    the limit is the end of the range.
+
+    >>> counts = FlipCounts(both_right=np.array([100]), negative=np.array([0]))
+    >>> from gate.core.rates import rate
+    >>> rows_needed(rate("nfr"), counts, np.array([0.01]), True, 0.95)
+    array([199.])
+    """
+    n = np.asarray(counts.n, dtype=np.float64)
+    unseen = n <= 0
+    # An empty cell is planned as if everything in it were to go well: rows that both models get right.
+    start = np.where(unseen, 1.0, n)
+
+    def scaled(rows: Floats) -> FlipCounts:
+        factor = rows / start
+        both_right = np.where(unseen, rows, np.asarray(counts.both_right) * factor)
+        others = (counts.negative, counts.positive, counts.wrong_same, counts.wrong_different)
+        return FlipCounts(both_right, *(np.asarray(part) * factor for part in others))
+
+    def open_still(rows: Floats) -> Floats:
+        kept, broken = rate.proven(scaled(rows), limit, at_most, confidence)
+        return np.asarray(~(kept | broken))
+
+    never = open_still(np.full(start.shape, float(_MOST_ROWS)))
+    log_low, log_high = bisect(
+        lambda exponent: open_still(np.exp(exponent)), np.log(start), np.full(start.shape, math.log(_MOST_ROWS)), 48
+    )
+    total = np.ceil(np.round(np.exp(log_high), 3))
+    return np.where(never, np.nan, np.maximum(total - n, 1.0))

@@ -1,0 +1,197 @@
+"""From a policy file to a :class:`gate.policy.rules.Policy`, or to all of its mistakes, each with line and column."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from gate.core.judgement import DecideOn, Severity, Source
+from gate.core.rates import rate
+from gate.errors import Problem, UsageError, did_you_mean
+from gate.policy.checks import check, limit, percent
+from gate.policy.document import OverridePart, PolicyDocument, RulePart, parts_at
+from gate.policy.rules import Holdout, Override, Policy, Promotion, Rule, TaskPolicy, Threshold
+from gate.policy.source import Document, Path, read
+
+
+def load_policy(file: str | os.PathLike[str]) -> Policy:
+    """Read a policy file (YAML, version 1).
+
+    UsageError where there is no such file or anything in it is wrong; it carries one problem for each mistake.
+    """
+    shown = os.fspath(file)
+    try:
+        raw = FilePath(file).read_bytes()
+        text = raw.decode("utf-8")
+    except FileNotFoundError:
+        raise UsageError("no such policy file", where=shown, hint="policies/ holds ready-made ones") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot be read: {error}", where=shown) from None
+    return parse_policy(text, shown)
+
+
+def parse_policy(text: str, file: str = "policy") -> Policy:
+    """Read a policy from its text; ``file`` is the name that messages and findings give it.
+
+    >>> policy = parse_policy('''
+    ... version: 1
+    ... name: small
+    ... rules:
+    ...   - {id: few-flips, rate: nfr, at_most: 1%}
+    ... ''')
+    >>> policy.rules[0].threshold.limit, policy.rules[0].source.line
+    (0.01, 5)
+    """
+    source = read(text)
+    problems = [Problem(found, f"{file}:{p.line}:{p.column}") for p, found in source.mistakes]
+    document: PolicyDocument | None = None
+    if source.data is None and not problems:
+        problems.append(Problem("empty: a policy that demands nothing allows nothing", file))
+    elif source.data is not None:
+        mistakes = [*check(source.data)]
+        try:
+            document = PolicyDocument.model_validate(source.data)
+        except ValidationError as error:
+            known = {path for path, _ in mistakes}
+            mistakes.extend((path, found) for path, found in _of_shape(error, source.data) if path not in known)
+        problems.extend(_problems(mistakes, source, file))
+    if problems or document is None:
+        raise UsageError(problems=sorted(set(problems), key=_by_line))
+    return _policy(document, source, text, file)
+
+
+def _by_line(problem: Problem) -> tuple[int, int, str]:
+    line, column = problem.where.rsplit(":", 2)[-2:] if problem.where.count(":") >= 2 else ("0", "0")
+    return int(line), int(column), problem.found
+
+
+def _problems(mistakes: list[tuple[Path, str]], source: Document, file: str) -> Iterator[Problem]:
+    for path, found in mistakes:
+        position = source.at(path)
+        yield Problem(_told(path, found, source.data), f"{file}:{position.line}:{position.column}")
+
+
+def _told(path: Path, found: str, data: Any) -> str:
+    """The message behind the path of its key, the rule named by its id: ``rules[1] 'few-flips': rate: ...``."""
+    steps = ""
+    tail = path
+    if len(path) >= 2 and path[0] == "rules" and isinstance(path[1], int):
+        rule = data["rules"][path[1]]
+        name = rule.get("id") if isinstance(rule, dict) else None
+        steps = f"rules[{path[1]}]" + (f" {name!r}" if isinstance(name, str) else "") + ": "
+        tail = path[2:]
+    dotted = ""
+    for step in tail:
+        dotted += f"[{step}]" if isinstance(step, int) else f".{step}" if dotted else str(step)
+    return f"{steps}{dotted}: {found}" if dotted else f"{steps}{found}"
+
+
+def _of_shape(error: ValidationError, data: Any) -> Iterator[tuple[Path, str]]:
+    """What pydantic found, in the gate's words; the branches of a union are one mistake."""
+    told: set[Path] = set()
+    for item in error.errors(include_url=False):
+        path = _within(item["loc"], data)
+        if path in told:
+            continue
+        told.add(path)
+        kind, found = item["type"], item.get("input")
+        if kind == "extra_forbidden":
+            part = parts_at(path[:-1])
+            names = list(part.model_fields) if part else []
+            yield path, f"unknown key{did_you_mean(path[-1], names)}"
+        elif kind == "missing":
+            yield path[:-1], f"the key {path[-1]!r} is missing"
+        elif kind == "literal_error":
+            expected = item["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+            yield path, f"unknown value {found!r}{did_you_mean(found, expected)}"
+        elif kind == "string_pattern_mismatch" or path[-1:] == ("confidence",):
+            yield path, f"must be a percentage such as 95%; found {found!r}"
+        elif kind == "model_type":
+            yield path, f"must be a mapping of keys; found {_noun(found)}"
+        elif kind == "finite_number":
+            yield path, f"must be finite; found {found!r}"
+        else:
+            yield path, f"{item['msg'].replace('Input should be', 'must be')}; found {_noun(found)}"
+
+
+def _noun(found: Any) -> str:
+    return "a list" if isinstance(found, list) else "a mapping" if isinstance(found, dict) else repr(found)
+
+
+def _within(location: tuple[Any, ...], data: Any) -> Path:
+    """The part of a location that exists in the data, plus the key that is missing; unions add steps of their own."""
+    path: list[Any] = []
+    here = data
+    for step in location:
+        if isinstance(here, dict):
+            path.append(step)
+            here = here.get(step)
+        elif isinstance(here, list) and isinstance(step, int):
+            path.append(step)
+            here = here[step] if step < len(here) else None
+        else:
+            break
+    return tuple(path)
+
+
+def _policy(document: PolicyDocument, source: Document, text: str, file: str) -> Policy:
+    confidence = percent(document.evidence.confidence)
+    assert confidence is not None  # the pattern of the document saw to it
+    decide_on = DecideOn(document.evidence.decide_on)
+    task, holdout = document.task, document.holdout
+    return Policy(
+        file=file,
+        text=text,
+        digest=hashlib.sha256(text.encode("utf-8")).hexdigest(),
+        name=document.name,
+        task=TaskPolicy(
+            task.kind,
+            task.outputs,
+            None if task.classes is None else tuple(task.classes),
+            None if task.threshold is None else float(task.threshold),
+        ),
+        holdout=Holdout(
+            holdout.id, holdout.label, {name: part.column for name, part in holdout.slices.items()}, holdout.contract
+        ),
+        confidence=confidence,
+        decide_on=decide_on,
+        absolute_rules_only_without_incumbent=document.on_missing_incumbent == "absolute_rules_only",
+        rules=tuple(_rule(part, ("rules", i), decide_on, source, file) for i, part in enumerate(document.rules)),
+        promotion=None
+        if document.promotion is None
+        else Promotion(document.promotion.alias, document.promotion.keep_previous_as),
+    )
+
+
+def _rule(part: RulePart, path: Path, decide_on: DecideOn, source: Document, file: str) -> Rule:
+    kind = rate(part.rate, part.of)
+    at_most = part.at_most is not None
+
+    def threshold(of: RulePart | OverridePart) -> Threshold:
+        first = limit(of.at_most if at_most else of.at_least, kind)
+        warn = of.warn_above if at_most else of.warn_below
+        second = None if warn is None else limit(warn, kind)
+        assert isinstance(first, float) and not isinstance(second, str)  # checked before
+        return Threshold(first, second)
+
+    return Rule(
+        id=part.id,
+        rate=kind,
+        by=part.by,
+        at_most=at_most,
+        threshold=threshold(part),
+        overrides=tuple(
+            Override(over.cell, threshold(over), Source(file, source.at((*path, "overrides", i)).line))
+            for i, over in enumerate(part.overrides)
+        ),
+        at_least_n=part.at_least_n,
+        decide_on=DecideOn(part.decide_on) if part.decide_on else decide_on,
+        severity=Severity(part.severity),
+        because=part.because,
+        source=Source(file, source.at(path).line),
+    )

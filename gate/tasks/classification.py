@@ -1,0 +1,397 @@
+"""Classification, binary and multiclass: an answer is right if it is the label.
+
+Models may answer with labels, class indices, one number per class (probabilities or logits; the largest wins, the first
+of equals), or a score with a threshold. Text and integers are never taken for one another: where they meet, the policy's
+``classes`` say which integer is which name, or it is an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from gate.core.flips import BY_CLASS, BY_OUTPUT, Cells, FlipTable
+from gate.core.outcomes import Codes, Confidence, Outcomes, Value
+from gate.errors import EvidenceError
+from gate.tasks.batch import Answers, Batch, Classes
+from gate.tasks.vocabulary import Vocabulary, plain
+
+OUTPUTS = ("labels", "indices", "probabilities", "logits", "scores")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How answers are read: ``outputs`` is one of ``OUTPUTS``, or None to go by their shape and type.
+
+    ``threshold`` belongs to ``scores``: a score of at least the threshold is the second class, else the first.
+    """
+
+    outputs: str | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    codes: Codes
+    confidence: NDArray[np.float64] | None = None
+
+
+class Classification:
+    """The task of one comparison; satisfies :class:`gate.tasks.batch.Task`.
+
+    >>> task = Classification(Reading(), Classes())
+    >>> batch = Batch(
+    ...     ids=pa.array([0, 1]), label=pa.array(["a", "b"]),
+    ...     incumbent=Answers(pa.array(["a", "b"])), candidate=Answers(pa.array(["a", "a"])),
+    ... )
+    >>> task.outcomes(batch).candidate_right.tolist()
+    [True, False]
+    """
+
+    def __init__(self, reading: Reading, classes: Classes) -> None:
+        self._reading = reading
+        self._classes = Classes(classes.declared, _whole_names(classes.candidate), _whole_names(classes.incumbent))
+        self._vocabulary = Vocabulary(classes.declared or ())
+        self._slices: dict[str, Vocabulary] = {}
+        self._label_kind: str | None = None
+        self._answerable = {"candidate": self._classes.candidate, "incumbent": self._classes.incumbent}
+
+    def outcomes(self, batch: Batch) -> Outcomes:
+        label = self._label(batch)
+        candidate = self._decode(batch.candidate, "candidate", batch)
+        incumbent = None if batch.incumbent is None else self._decode(batch.incumbent, "incumbent", batch)
+        self._check_known(label, batch)
+        candidate_right = label.codes == candidate.codes.codes
+        slices = {name: self._slice(name, column) for name, column in batch.slices.items()}
+        if incumbent is None:
+            nobody = np.zeros(len(batch), dtype=np.bool_)
+            return Outcomes(
+                batch.ids, nobody, candidate_right, nobody, label=label, candidate=candidate.codes, slices=slices
+            )
+        return Outcomes(
+            ids=batch.ids,
+            incumbent_right=label.codes == incumbent.codes.codes,
+            candidate_right=candidate_right,
+            same_output=incumbent.codes.codes == candidate.codes.codes,
+            label=label,
+            incumbent=incumbent.codes,
+            candidate=candidate.codes,
+            slices=slices,
+            confidence=None
+            if incumbent.confidence is None or candidate.confidence is None
+            else Confidence(incumbent.confidence, candidate.confidence),
+        )
+
+    def finish(self, table: FlipTable) -> FlipTable:
+        """Cells sorted by value, those without rows dropped but for the classes that the policy declares."""
+        classes = table.cells.get(BY_CLASS)
+        outputs = table.cells.get(BY_OUTPUT)
+        if classes is not None and outputs is not None:
+            self._share_a_value(classes, outputs)
+        declared = {(type(value), value) for value in self._classes.declared or ()}
+        cells = {name: _settled(part, declared if name == BY_CLASS else set()) for name, part in table.cells.items()}
+        return FlipTable(table.overall, cells, table.matrix, table.samples, table.confidence, table.keep)
+
+    def _share_a_value(self, classes: Cells, outputs: Cells) -> None:
+        labels = {(type(v), v) for v, row in zip(classes.values, classes.columns, strict=True) if row.sum()}
+        answers = {(type(v), v) for v, row in zip(outputs.values, outputs.columns, strict=True) if row.sum()}
+        if labels and answers and not labels & answers:
+            raise EvidenceError(
+                f"none of its {len(answers)} outputs ({_some(answers)}) is ever a label ({_some(labels)})",
+                where="candidate model",
+                hint="the two must name the classes alike: name them in the policy under task.classes, or relabel",
+            )
+
+    # labels
+
+    def _label(self, batch: Batch) -> Codes:
+        column = plain(batch.label)
+        if column.null_count:
+            row = batch.first_row + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+            raise EvidenceError(
+                f"{column.null_count} of {len(column)} labels are missing in one batch, first at row {row}",
+                where="held-out set",
+                hint="a row without a label cannot be judged: complete it, or leave it out",
+            )
+        column = _whole(column, "held-out set", "labels", batch)
+        column = self._named(column, "held-out set", batch)
+        kind = _kind(column)
+        if self._label_kind is None and len(column):
+            self._label_kind = kind
+        return self._vocabulary.encode(column)
+
+    def _check_known(self, codes: Codes, batch: Batch) -> None:
+        known = self._known(batch)
+        if known is None:
+            return
+        present = np.unique(codes.codes)
+        unseen = [int(c) for c in present if (type(codes.values[c]), codes.values[c]) not in known]
+        if unseen:
+            rows = np.isin(codes.codes, unseen)
+            names = ", ".join(repr(codes.values[c]) for c in unseen[:5])
+            whose = "the policy's task.classes" if self._classes.declared else "the classes of either model"
+            raise EvidenceError(
+                f"the labels {names} are not among {whose} ({_some(known)}):"
+                f" {int(rows.sum())} rows in one batch, first at row {batch.first_row + int(np.argmax(rows))}",
+                where="held-out set",
+                hint="relabel, or name the classes in the policy under task.classes",
+            )
+
+    def _known(self, batch: Batch) -> set[tuple[type, Value]] | None:
+        """The values that a label may have; None where a model does not tell which classes it knows."""
+        if self._classes.declared is not None:
+            return set(map(_typed, self._classes.declared))
+        roles = ("candidate",) if batch.incumbent is None else ("candidate", "incumbent")
+        known: set[tuple[type, Value]] = set()
+        for role in roles:
+            names = self._answerable[role]
+            if names is None:
+                return None
+            known |= set(map(_typed, names))
+        return known
+
+    def _named(self, column: pa.Array, where: str, batch: Batch) -> pa.Array:
+        """Integers, where the policy's classes are text, are positions in them."""
+        declared = self._classes.declared
+        if declared is None or not pa.types.is_integer(column.type) or not all(isinstance(v, str) for v in declared):
+            return column
+        return _by_index(column, declared, where, batch)
+
+    # answers
+
+    def _decode(self, answers: Answers, role: str, batch: Batch) -> _Decoded:
+        where = f"{role} model"
+        own = self._answerable[role]
+        if len(answers.values) != len(batch):
+            raise EvidenceError(f"{len(answers.values)} answers for {len(batch)} rows", where=where)
+        outputs = self._reading.outputs
+        if answers.width is not None:
+            if outputs in ("labels", "indices", "scores"):
+                raise EvidenceError(
+                    f"it answers with {answers.width} numbers per row, the policy expects {outputs}",
+                    where=where,
+                    hint="set task.outputs to probabilities or logits",
+                )
+            return self._largest(answers, role, batch)
+        if outputs in ("probabilities", "logits"):
+            raise EvidenceError(
+                f"it answers with one {answers.values.type} per row, the policy expects {outputs}, one per class",
+                where=where,
+                hint='a scikit-learn model answers with probabilities if logged with pyfunc_predict_fn="predict_proba"',
+            )
+        column = plain(answers.values)
+        if column.null_count:
+            raise EvidenceError(f"{column.null_count} answers are missing in one batch", where=where)
+        if outputs == "scores":
+            return _Decoded(self._over_threshold(column, where, own, batch))
+        column = _whole(column, where, "answers", batch)
+        if outputs == "indices":
+            names = self._classes.declared or own
+            if names is None:
+                raise EvidenceError(
+                    "it answers with class indices and nothing says which classes they are",
+                    where=where,
+                    hint="name the classes in the policy under task.classes",
+                )
+            if not pa.types.is_integer(column.type):
+                raise EvidenceError(
+                    f"it answers with {_kind(column)}, the policy expects indices",
+                    where=where,
+                    hint="set task.outputs to labels",
+                )
+            column = _by_index(column, names, where, batch)
+        else:
+            column = self._named(column, where, batch)
+        kind = _kind(column)
+        if self._label_kind is not None and len(column) and kind != self._label_kind:
+            raise EvidenceError(
+                f"it answers with {kind} ({column[0].as_py()!r}), the labels are {self._label_kind}",
+                where=where,
+                hint="1 and '1' are not the same class: cast one side, or name the classes in the policy"
+                " under task.classes",
+            )
+        return _Decoded(self._vocabulary.encode(column))
+
+    def _largest(self, answers: Answers, role: str, batch: Batch) -> _Decoded:
+        where = f"{role} model"
+        width = answers.width or 0
+        numbers = answers.values.flatten().to_numpy(zero_copy_only=False).reshape(len(batch), width)
+        if answers.values.null_count or numbers.size == 0 and len(batch):
+            raise EvidenceError("answers are missing in one batch", where=where)
+        broken = np.isnan(numbers).any(axis=1)
+        if broken.any():
+            raise EvidenceError(
+                f"NaN in {int(broken.sum())} answers of one batch, first at row"
+                f" {batch.first_row + int(np.argmax(broken))}",
+                where=where,
+                hint="a NaN is neither right nor wrong: mend the model, or the row",
+            )
+        names = self._column_names(width, answers.names, self._answerable[role], where)
+        self._answerable[role] = names
+        codes = np.fromiter((self._vocabulary.code(name) for name in names), dtype=np.int64, count=width)
+        best = numbers.argmax(axis=1) if len(batch) else np.zeros(0, dtype=np.int64)
+        return _Decoded(Codes(codes[best], self._vocabulary.values), self._confidence(numbers, best, where, batch))
+
+    def _column_names(
+        self, width: int, columns: tuple[str, ...] | None, own: tuple[Value, ...] | None, where: str
+    ) -> tuple[Value, ...]:
+        declared = self._classes.declared
+        of_model: tuple[Value, ...] | None = own if own is not None and len(own) == width else columns
+        if declared is not None:
+            if len(declared) != width:
+                raise EvidenceError(
+                    f"it answers with {width} numbers per row, the policy names {len(declared)} classes",
+                    where=where,
+                    hint="task.classes must name every class of the model, in its order",
+                )
+            if of_model is None or of_model == declared or of_model == tuple(range(width)):
+                return declared
+            if set(map(_typed, of_model)) == set(map(_typed, declared)):
+                return of_model  # the same classes in the model's own order, which is the one that its numbers have
+            raise EvidenceError(
+                f"its classes ({_some(map(_typed, of_model))}) are not those of the policy"
+                f" ({_some(map(_typed, declared))})",
+                where=where,
+                hint="mend task.classes",
+            )
+        if of_model is not None:
+            return of_model
+        if self._label_kind in ("integers", None):
+            return tuple(range(width))
+        raise EvidenceError(
+            f"it answers with {width} numbers per row and nothing says which classes they are; the labels are"
+            f" {self._label_kind}",
+            where=where,
+            hint="name the classes in the policy under task.classes, in the order of the model's outputs",
+        )
+
+    def _confidence(
+        self, numbers: NDArray[Any], best: NDArray[np.intp], where: str, batch: Batch
+    ) -> NDArray[np.float64] | None:
+        if self._reading.outputs == "probabilities":
+            off = np.abs(numbers.sum(axis=1, dtype=np.float64) - 1.0) > 1e-3
+            off |= (numbers < -1e-6).any(axis=1) | (numbers > 1 + 1e-6).any(axis=1)
+            if off.any():
+                raise EvidenceError(
+                    f"{int(off.sum())} answers of one batch are no probabilities (they must be 0 to 1 and sum to 1),"
+                    f" first at row {batch.first_row + int(np.argmax(off))}",
+                    where=where,
+                    hint="set task.outputs to logits",
+                )
+            return np.asarray(numbers[np.arange(len(best)), best], dtype=np.float64)
+        if self._reading.outputs == "logits":
+            wide = numbers.astype(np.float64)
+            wide -= wide.max(axis=1, keepdims=True)
+            return np.asarray(1.0 / np.exp(wide).sum(axis=1))
+        return None
+
+    def _over_threshold(self, column: pa.Array, where: str, own: tuple[Value, ...] | None, batch: Batch) -> Codes:
+        threshold = 0.5 if self._reading.threshold is None else self._reading.threshold
+        if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+            raise EvidenceError(f"it answers with {_kind(column)}, the policy expects scores", where=where)
+        scores = column.to_numpy(zero_copy_only=False).astype(np.float64)
+        broken = np.isnan(scores)
+        if broken.any():
+            raise EvidenceError(
+                f"NaN in {int(broken.sum())} scores of one batch, first at row"
+                f" {batch.first_row + int(np.argmax(broken))}",
+                where=where,
+                hint="a NaN is neither right nor wrong: mend the model, or the row",
+            )
+        names = self._classes.declared or own
+        if names is None and self._label_kind == "integers":
+            names = (0, 1)
+        elif names is None and self._label_kind == "booleans":
+            names = (False, True)
+        if names is None or len(names) != 2:
+            raise EvidenceError(
+                "a score with a threshold needs two classes"
+                + (f", {len(names)} are known" if names is not None else ", and nothing names them"),
+                where=where,
+                hint="name them in the policy, the one above the threshold last: task.classes: [legit, fraud]",
+            )
+        codes = np.array([self._vocabulary.code(name) for name in names], dtype=np.int64)
+        return Codes(codes[(scores >= threshold).astype(np.int64)], self._vocabulary.values)
+
+    def _slice(self, name: str, column: pa.Array) -> Codes:
+        return self._slices.setdefault(name, Vocabulary()).encode(column)
+
+
+def _typed(value: Value) -> tuple[type, Value]:
+    return type(value), value
+
+
+def _whole_names(names: tuple[Value, ...] | None) -> tuple[Value, ...] | None:
+    """A model that was trained on 0.0 and 1.0 knows the classes 0 and 1."""
+    if names is None:
+        return None
+    return tuple(int(name) if isinstance(name, float) and name.is_integer() else name for name in names)
+
+
+def _kind(column: pa.Array) -> str:
+    if pa.types.is_boolean(column.type):
+        return "booleans"
+    if pa.types.is_integer(column.type):
+        return "integers"
+    return "numbers with fractions" if pa.types.is_floating(column.type) else "text"
+
+
+def _whole(column: pa.Array, where: str, what: str, batch: Batch) -> pa.Array:
+    """Floats that are all whole become integers; others are no classes."""
+    if not pa.types.is_floating(column.type):
+        return column
+    numbers = column.to_numpy(zero_copy_only=False)
+    broken = ~np.isfinite(numbers) | (numbers != np.floor(numbers))
+    if broken.any():
+        row = int(np.argmax(broken))
+        raise EvidenceError(
+            f"{what} must name classes, and {int(broken.sum())} in one batch do not ({numbers[row]!r} at row"
+            f" {batch.first_row + row})",
+            where=where,
+            hint="for a score say task.outputs: scores and task.threshold",
+        )
+    return column.cast(pa.int64())
+
+
+def _by_index(column: pa.Array, names: tuple[Value, ...], where: str, batch: Batch) -> pa.Array:
+    numbers = column.to_numpy(zero_copy_only=False)
+    outside = (numbers < 0) | (numbers >= len(names))
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise EvidenceError(
+            f"class index {int(numbers[row])} at row {batch.first_row + row}, and there are {len(names)} classes"
+            f" (0 to {len(names) - 1})",
+            where=where,
+            hint="mend task.classes in the policy",
+        )
+    return pc.take(pa.array(names), pa.array(numbers))
+
+
+def _some(values: Any) -> str:
+    shown = sorted((value for _, value in values), key=lambda v: (str(type(v)), v))
+    return ", ".join(repr(value) for value in shown[:6]) + (", ..." if len(shown) > 6 else "")
+
+
+def in_order(value: Value) -> tuple[int, Any]:
+    """A sort key over values of all types: null, then booleans, numbers, text.
+
+    >>> sorted(["b", 2, None, 1, "a"], key=in_order)
+    [None, 1, 2, 'a', 'b']
+    """
+    if value is None:
+        return 0, 0
+    if isinstance(value, bool):
+        return 1, value
+    return (2, value) if isinstance(value, (int, float)) else (3, value)
+
+
+def _settled(cells: Cells, declared: set[tuple[type, Value]]) -> Cells:
+    rows = cells.columns.sum(axis=1)
+    kept = [i for i, value in enumerate(cells.values) if rows[i] or _typed(value) in declared]
+    kept.sort(key=lambda i: in_order(cells.values[i]))
+    return Cells(tuple(cells.values[i] for i in kept), cells.columns[kept])
