@@ -15,6 +15,7 @@ from typing import Any, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from gate.core.matrix import MatrixCounts, Key
 from gate.core.outcomes import Codes, Outcomes, Value
 
 Integers = Union[int, NDArray[Any]]
@@ -140,7 +141,7 @@ class FlipTable:
 
     overall: FlipCounts = FlipCounts()
     cells: Mapping[str, Cells] = field(default_factory=dict)
-    matrix: Mapping[tuple[Value, Value, Value], int] = field(default_factory=dict)
+    matrix: Mapping[Key, int] = field(default_factory=MatrixCounts)
     samples: tuple[FlippedRow, ...] = ()
     confidence: NDArray[np.int64] | None = None
     keep: int = 100
@@ -207,19 +208,13 @@ def merge(tables: Sequence[FlipTable]) -> FlipTable:
     if not tables:
         return FlipTable()
     dimensions = dict.fromkeys(name for table in tables for name in table.cells)
-    matrix: dict[tuple[Value, Value, Value], int] = {}
-    typed: dict[tuple[Any, ...], tuple[Value, Value, Value]] = {}
-    for table in tables:
-        for key, rows in table.matrix.items():
-            # 1, 1.0 and True are one key to a dict, and three values to the gate
-            same = typed.setdefault((*key, *map(type, key)), key)
-            matrix[same] = matrix.get(same, 0) + rows
-    keep = min(table.keep for table in tables)
+    # A table that counted nothing changes nothing, not even how many samples are kept.
+    keep = min(table.keep for table in [t for t in tables if t.overall.n] or tables)
     histograms = [table.confidence for table in tables if table.confidence is not None]
     return FlipTable(
         overall=sum((table.overall for table in tables), FlipCounts()),
         cells={name: _merge_cells([t.cells[name] for t in tables if name in t.cells]) for name in dimensions},
-        matrix=matrix,
+        matrix=MatrixCounts(entry for table in tables for entry in table.matrix.items()),
         samples=_smallest((row for table in tables for row in table.samples), keep),
         confidence=np.sum(histograms, axis=0) if histograms else None,
         keep=keep,
@@ -232,21 +227,24 @@ def _count_by(column: Codes, bits: NDArray[np.uint8]) -> Cells:
     return Cells(tuple(column.values), joint.reshape(cells, 8) @ _COLUMN_OF)
 
 
-def _matrix(outcomes: Outcomes, flipped: NDArray[np.intp]) -> dict[tuple[Value, Value, Value], int]:
+def _matrix(outcomes: Outcomes, flipped: NDArray[np.intp]) -> MatrixCounts:
     if outcomes.label is None or outcomes.incumbent is None or outcomes.candidate is None or not len(flipped):
-        return {}
+        return MatrixCounts()
     columns = (outcomes.label, outcomes.incumbent, outcomes.candidate)
     size = max(len(column.values) for column in columns)
     label, incumbent, candidate = (column.codes[flipped].astype(np.int64) for column in columns)
     keys, rows = np.unique((label * size + incumbent) * size + candidate, return_counts=True)
-    return {
+    return MatrixCounts(
         (
-            columns[0].values[key // (size * size)],
-            columns[1].values[key // size % size],
-            columns[2].values[key % size],
-        ): number
+            (
+                columns[0].values[key // (size * size)],
+                columns[1].values[key // size % size],
+                columns[2].values[key % size],
+            ),
+            number,
+        )
         for key, number in zip(keys.tolist(), rows.tolist(), strict=True)
-    }
+    )
 
 
 def _samples(outcomes: Outcomes, flipped: NDArray[np.intp], seed: int, keep: int) -> tuple[FlippedRow, ...]:

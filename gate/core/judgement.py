@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +89,8 @@ class Finding:
     ``estimate``, ``bound`` (the one that decides, an upper or a lower as ``side`` says), ``limit`` and ``margin`` are in the
     rate's own unit, not in percent. ``margin`` is how far the deciding number lies on the right side of the limit,
     below zero when it lies on the wrong one. ``n`` is the denominator of the rate. Undefined numbers are None.
-    ``rows_needed`` is how many rows more would settle an inconclusive finding at the rate seen.
+    ``rows_needed`` is how many rows more would settle an inconclusive finding at the rate seen; ``passes_with`` is the
+    largest numerator with which these ``n`` would have passed, where there is one.
     """
 
     rule: str
@@ -108,18 +110,27 @@ class Finding:
     numerator: int
     p_value: float | None
     rows_needed: int | None
+    passes_with: int | None
     because: str | None
     note: str | None
     source: Source
 
 
 def statuses(
-    decide_on: DecideOn, at_most: bool, estimate: Floats, lower: Floats, upper: Floats, limit: Floats
+    decide_on: DecideOn,
+    at_most: bool,
+    estimate: Floats,
+    lower: Floats,
+    upper: Floats,
+    limit: Floats,
+    rows: NDArray[Any],
 ) -> NDArray[np.object_]:
     """The status of each cell before ``at_least_n``, warnings and severity are looked at.
 
-    All arrays have one element per cell; ``limit`` too, since cells may have limits of their own. An undefined
-    estimate (NaN: no rows) is inconclusive whoever carries the proof.
+    All arrays have one element per cell; ``limit`` too, since cells may have limits of their own; ``rows`` are all rows of
+    the cell. A cell without rows is inconclusive whoever carries the proof. Where there are rows, but none that the rate
+    divides by (a candidate without errors has no NFI: the estimate is NaN), the bounds decide, the ends of the range: so
+    such a candidate is not harmful, and not proven good either.
 
     - ``proof``: pass if the unfavourable bound clears the limit, fail if the favourable one is past it, else
       inconclusive.
@@ -127,9 +138,9 @@ def statuses(
     - ``harm``: fail only if the favourable bound is past the limit, pass if the unfavourable one clears it, else warn.
 
     >>> one = np.array([0.008]), np.array([0.004]), np.array([0.012])
-    >>> statuses(DecideOn.PROOF, True, *one, np.array([0.01]))[0].value
+    >>> statuses(DecideOn.PROOF, True, *one, np.array([0.01]), np.array([1000]))[0].value
     'inconclusive'
-    >>> statuses(DecideOn.HARM, True, *one, np.array([0.01]))[0].value
+    >>> statuses(DecideOn.HARM, True, *one, np.array([0.01]), np.array([1000]))[0].value
     'warn'
     """
     if at_most:
@@ -137,12 +148,13 @@ def statuses(
     else:
         cleared, past, within = lower >= limit, upper < limit, estimate >= limit
     if decide_on is DecideOn.ESTIMATE:
-        cleared, past = within, ~within
+        known = ~np.isnan(estimate)
+        cleared, past = np.where(known, within, cleared), np.where(known, ~within, past)
     found = np.empty(estimate.shape, dtype=object)
     found.fill(Status.WARN if decide_on is DecideOn.HARM else Status.INCONCLUSIVE)
     found[cleared] = Status.PASS
     found[past] = Status.FAIL
-    found[np.isnan(estimate)] = Status.INCONCLUSIVE
+    found[rows == 0] = Status.INCONCLUSIVE
     return found
 
 

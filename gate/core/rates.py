@@ -18,6 +18,7 @@ from gate.core.flips import FlipCounts
 
 CANDIDATE = "candidate"
 INCUMBENT = "incumbent"
+CLOPPER_PEARSON = "Clopper-Pearson"
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,16 @@ class Rate:
     source: str
     numerator: Callable[[FlipCounts], Any]
     n: Callable[[FlipCounts], Any]
-    method: str = "Clopper-Pearson"
+    method: str = CLOPPER_PEARSON
     percent: bool = True
     of: str | None = None
     low: float = 0.0
     high: float = 1.0
     harmful: bool = True
+
+    @property
+    def share(self) -> bool:
+        return self.method == CLOPPER_PEARSON
 
     def estimate(self, counts: FlipCounts, confidence: float) -> Estimate:
         """The rate with its bounds, of one cell or of many (counts with arrays).
@@ -91,7 +96,10 @@ class Rate:
         """
         alpha = 1.0 - confidence
         below, above = self.better_than(counts, limit), self.worse_than(counts, limit)
-        return (below <= alpha, above < alpha) if at_most else (above <= alpha, below < alpha)
+        # the ends of the range need no proof: no rate lies beyond them
+        if at_most:
+            return (below <= alpha) | (np.asarray(limit) >= self.high), above < alpha
+        return (above <= alpha) | (np.asarray(limit) <= self.low), below < alpha
 
     def worse_than(self, counts: FlipCounts, limit: Any) -> Floats:
         """One-sided p-value against "the rate is at most ``limit``"; small means proven above. NaN: no such test."""

@@ -61,7 +61,7 @@ def rows_for_power(limit: float, true_rate: float, power: float = 0.8, confidenc
     return first, (int(below[-1]) + 2 if len(below) else 1)
 
 
-def most_flips_allowed(n: Floats, limit: float, confidence: float) -> Floats:
+def most_flips_allowed(n: Floats, limit: float | Floats, confidence: float) -> Floats:
     """The largest number of flips with which ``n`` rows still certify ``limit``; -1 where not even none would do.
 
     >>> most_flips_allowed(np.array([298.0, 299.0, 473.0]), 0.01, 0.95)
@@ -106,7 +106,7 @@ def rows_needed(rate: Rate, counts: FlipCounts, limit: Floats, at_most: bool, co
         return np.asarray(~(kept | broken))
 
     never = open_still(np.full(start.shape, float(_MOST_ROWS)))
-    log_low, log_high = bisect(
+    _, log_high = bisect(
         lambda exponent: open_still(np.exp(exponent)), np.log(start), np.full(start.shape, math.log(_MOST_ROWS)), 48
     )
     total = np.ceil(np.round(np.exp(log_high), 3))

@@ -18,7 +18,7 @@ from gate.policy.source import Path
 
 Mistake = tuple[Path, str]
 
-_PERCENT = re.compile(r"^\s*([+-]?\d+(?:\.\d+)?)\s*%\s*$")
+_PERCENT = re.compile(r"^\s*([+-]?[0-9]+(?:\.[0-9]+)?)\s*%\s*$")
 _LIMITS = ("at_most", "at_least")
 _WARNINGS = {"warn_above": "at_most", "warn_below": "at_least"}
 
@@ -72,12 +72,18 @@ def check(data: Any) -> Iterator[Mistake]:
     """All mistakes of meaning in a policy's plain data, whatever its shape is; none for a sound policy."""
     if not isinstance(data, dict):
         return
+    version = data.get("version", 1)
+    if type(version) is not int or version != 1:  # True and 1.0 would pass for 1
+        yield ("version",), f"must be the number 1; found {version!r}"
     yield from _evidence(_mapping(data.get("evidence")))
     yield from _task(_mapping(data.get("task")))
     slices = _mapping(_mapping(data.get("holdout")).get("slices"))
     for slice_name in slices:
         if slice_name in (BY_CLASS, BY_OUTPUT, OVERALL):
-            yield ("holdout", "slices", slice_name), f"a slice cannot be called {slice_name!r}: the gate means something else by it"
+            yield (
+                ("holdout", "slices", slice_name),
+                f"a slice cannot be called {slice_name!r}: the gate means something else by it",
+            )
     yield from _promotion(_mapping(data.get("promotion")))
     rules = data.get("rules")
     if not isinstance(rules, list):
@@ -144,9 +150,9 @@ def _rule(rule: dict[str, Any], path: Path, slices: list[str], decide_on: Any) -
     if isinstance(name, str):
         if name not in NAMES:
             yield (*path, "rate"), f"unknown rate {name!r}{did_you_mean(name, NAMES)}"
-        elif of is not None and (name, of) not in RATES and of in ("candidate", "incumbent"):
+        elif of in ("candidate", "incumbent") and (name, of) not in RATES:
             yield (*path, "of"), f"{name} compares two models; `of` goes with error_rate"
-        elif (name, of) in RATES or of is None:
+        elif of in (None, "candidate", "incumbent"):
             kind = rate(name, of)
     by = rule.get("by")
     if isinstance(by, str) and by not in (BY_CLASS, BY_OUTPUT, *slices):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 Scalar = Union[StrictBool, StrictInt, StrictFloat, StrictStr, None]
 Limit = Union[StrictStr, StrictInt, StrictFloat]
 Name = Annotated[StrictStr, Field(min_length=1)]
-Percent = Annotated[StrictStr, Field(pattern=r"^\s*[+-]?\d+(\.\d+)?\s*%\s*$")]
+Percent = Annotated[StrictStr, Field(pattern=r"^\s*[+-]?[0-9]+(\.[0-9]+)?\s*%\s*$")]
 
 
 class _Part(BaseModel):
@@ -41,7 +41,9 @@ class HoldoutPart(_Part):
     id: Name | None = Field(default=None, description="column that names each row; left out, the row number is the id")
     label: Name | None = Field(default=None, description="column with the right answer")
     slices: dict[Name, SlicePart] = Field(default_factory=dict)
-    contract: Name | None = Field(default=None, description="Great Expectations suite (JSON or YAML), relative to this file")
+    contract: Name | None = Field(
+        default=None, description="Great Expectations suite (JSON or YAML), relative to this file"
+    )
 
 
 class EvidencePart(_Part):
@@ -67,12 +69,14 @@ class RulePart(_Part):
     id: Name
     rate: Name
     of: Literal["candidate", "incumbent"] | None = None
-    by: Name | None = Field(default=None, description="class, output, or the name of a slice; left out, all rows together")
+    by: Name | None = Field(
+        default=None, description="class, output, or the name of a slice; left out, all rows together"
+    )
     at_most: Limit | None = None
     at_least: Limit | None = None
     warn_above: Limit | None = None
     warn_below: Limit | None = None
-    at_least_n: Annotated[StrictInt, Field(ge=1)] | None = Field(
+    at_least_n: Annotated[StrictInt, Field(ge=1, le=10**12)] | None = Field(
         default=None, description="a cell of fewer rows cannot pass; it is inconclusive"
     )
     overrides: list[OverridePart] = Field(default_factory=list)

@@ -9,39 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gate.core.bounds import Floats
-from gate.core.flips import OVERALL, Cells, FlipCounts, FlipTable
+from gate.core.flips import OVERALL, Cells, FlipCounts
 from gate.core.judgement import Cell, DecideOn, Finding, Severity, Status, statuses
+from gate.core.measured import Measured
 from gate.core.outcomes import Value
-from gate.core.rates import Estimate, Rate
-from gate.core.sample_size import rows_needed
+from gate.core.rates import Estimate
+from gate.core.sample_size import most_flips_allowed, rows_needed
 from gate.errors import Problem, UsageError, did_you_mean
 from gate.policy.rules import Rule
-
-
-class Measured:
-    """The rates of one flip table with their bounds, each computed once however many rules ask for it."""
-
-    def __init__(self, table: FlipTable, confidence: float) -> None:
-        self.table = table
-        self.confidence = confidence
-        self._known: dict[tuple[str, str | None, str], Estimate] = {}
-        row = [table.overall.both_right, table.overall.negative, table.overall.positive]
-        row += [table.overall.wrong_same, table.overall.wrong_different]
-        self._overall = Cells((None,), np.asarray([row], dtype=np.int64))
-
-    def cells(self, by: str | None) -> Cells | None:
-        """The cells of a dimension, ``overall`` or None being the one cell of all rows; None if there is no such."""
-        return self._overall if by in (None, OVERALL) else self.table.cells.get(by or "")
-
-    def estimate(self, rate: Rate, by: str | None) -> Estimate:
-        """The rate in each cell of the dimension, in the order of its cells. KeyError if there is no such dimension."""
-        key = (rate.name, rate.of, by or OVERALL)
-        if key not in self._known:
-            cells = self.cells(by)
-            if cells is None:
-                raise KeyError(by)
-            self._known[key] = rate.estimate(cells.counts, self.confidence)
-        return self._known[key]
 
 
 def judge(rules: Sequence[Rule], measured: Measured) -> tuple[Finding, ...]:
@@ -106,7 +81,7 @@ def _findings(rule: Rule, cells: Cells, measured: Measured) -> list[Finding]:
     limits = _limits(rule, cells.values)
     deciding, side = _deciding(rule, found)
     rows = np.asarray(counts.n)
-    status = statuses(rule.decide_on, rule.at_most, found.estimate, found.lower, found.upper, limits.limit)
+    status = statuses(rule.decide_on, rule.at_most, found.estimate, found.lower, found.upper, limits.limit, rows)
     short = np.zeros(len(cells), dtype=np.bool_) if rule.at_least_n is None else rows < rule.at_least_n
     with np.errstate(invalid="ignore"):
         near = deciding > limits.warn if rule.at_most else deciding < limits.warn
@@ -114,6 +89,7 @@ def _findings(rule: Rule, cells: Cells, measured: Measured) -> list[Finding]:
     status[near & (status == Status.PASS)] = Status.WARN
     status[short & (status != Status.FAIL)] = Status.INCONCLUSIVE
     needed = _needed(rule, counts, limits.limit, status == Status.INCONCLUSIVE, short, measured.confidence)
+    allowed = _allowed(rule, found, limits.limit, status)
     p_values = _p_values(rule, counts, limits.limit)
     if rule.severity is Severity.WARN:
         status[(status == Status.FAIL) | (status == Status.INCONCLUSIVE)] = Status.WARN
@@ -136,6 +112,7 @@ def _findings(rule: Rule, cells: Cells, measured: Measured) -> list[Finding]:
             numerator=int(found.numerator[i]),
             p_value=_number(p_values[i]),
             rows_needed=None if np.isnan(needed[i]) else int(needed[i]),
+            passes_with=None if np.isnan(allowed[i]) else int(allowed[i]),
             because=rule.because,
             note=f"{int(rows[i])} rows, the rule asks for {rule.at_least_n}" if short[i] else None,
             source=rule.source,
@@ -170,10 +147,22 @@ def _needed(
         columns = (counts.both_right, counts.negative, counts.positive, counts.wrong_same, counts.wrong_different)
         some = FlipCounts(*(np.asarray(column)[open_] for column in columns))
         needed[open_] = rows_needed(rule.rate, some, limit[open_], rule.at_most, confidence)
+    elif rule.decide_on is not DecideOn.PROOF:
+        needed[open_ & short] = 1.0  # nothing is lacking but the rows that the rule asks for
     if rule.at_least_n is not None:
         lacking = (rule.at_least_n - np.asarray(counts.n)).astype(np.float64)
-        needed = np.where(open_ & short, np.fmax(needed, lacking), needed)
+        needed = np.where(open_ & short, np.maximum(needed, lacking), needed)  # what nothing settles stays unsettled
     return needed
+
+
+def _allowed(rule: Rule, found: Estimate, limit: Floats, status: NDArray[np.object_]) -> Floats:
+    """The largest numerator that would have passed, for shares that must stay low and do not."""
+    allowed = np.full(limit.shape, np.nan)
+    asked = (status == Status.FAIL) | (status == Status.INCONCLUSIVE)
+    if rule.at_most and rule.decide_on is DecideOn.PROOF and rule.rate.share and asked.any():
+        most = most_flips_allowed(found.n[asked], limit[asked], found.confidence)
+        allowed[asked] = np.where(most >= 0, most, np.nan)
+    return allowed
 
 
 def _number(value: float) -> float | None:

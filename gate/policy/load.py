@@ -95,7 +95,7 @@ def _of_shape(error: ValidationError, data: Any) -> Iterator[tuple[Path, str]]:
     """What pydantic found, in the gate's words; the branches of a union are one mistake."""
     told: set[Path] = set()
     for item in error.errors(include_url=False):
-        path = _within(item["loc"], data)
+        path = _within(item["loc"], data, missing=item["type"] == "missing")
         if path in told:
             continue
         told.add(path)
@@ -113,7 +113,9 @@ def _of_shape(error: ValidationError, data: Any) -> Iterator[tuple[Path, str]]:
             yield path, f"must be a percentage such as 95%; found {found!r}"
         elif kind == "model_type":
             yield path, f"must be a mapping of keys; found {_noun(found)}"
-        elif kind == "finite_number":
+        elif kind == "bool_type" and not isinstance(found, float):  # the first branch of a value of any type
+            yield path, f"must be text, a number, true or false; found {_noun(found)}"
+        elif kind in ("finite_number", "bool_type"):
             yield path, f"must be finite; found {found!r}"
         else:
             yield path, f"{item['msg'].replace('Input should be', 'must be')}; found {_noun(found)}"
@@ -123,12 +125,12 @@ def _noun(found: Any) -> str:
     return "a list" if isinstance(found, list) else "a mapping" if isinstance(found, dict) else repr(found)
 
 
-def _within(location: tuple[Any, ...], data: Any) -> Path:
+def _within(location: tuple[Any, ...], data: Any, missing: bool) -> Path:
     """The part of a location that exists in the data, plus the key that is missing; unions add steps of their own."""
     path: list[Any] = []
     here = data
     for step in location:
-        if isinstance(here, dict):
+        if isinstance(here, dict) and (missing or step in here):
             path.append(step)
             here = here.get(step)
         elif isinstance(here, list) and isinstance(step, int):

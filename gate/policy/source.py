@@ -11,7 +11,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, DocumentStartEvent, NodeEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 _DEEPEST = 32
@@ -67,7 +67,7 @@ def read(text: str) -> Document:
         mark = error.problem_mark or error.context_mark
         where = Position(1, 1) if mark is None else Position.of(mark)
         return Document(None, mistakes=((where, f"not YAML: {error.problem or error.context}"),))
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, OverflowError) as error:
         return Document(None, mistakes=((Position(1, 1), f"not YAML: {error}"),))
     builder = _Builder()
     data = None if node is None else builder.build(node, ())
@@ -98,7 +98,9 @@ def _dangers(text: str) -> list[tuple[Position, str]]:
                 return [*mistakes, (where, f"nested more than {_DEEPEST} deep: not a policy")]
         elif isinstance(event, CollectionEndEvent):
             depth -= 1
-        if type(event).__name__ == "DocumentStartEvent":
+        if isinstance(event, DocumentStartEvent):
+            if event.version not in (None, (1, 2)):
+                mistakes.append((where, "a %YAML directive: a policy is read as YAML 1.2"))
             documents += 1
             if documents > 1:
                 return [*mistakes, (where, "a second document: a policy file holds one")]
@@ -142,7 +144,11 @@ class _Builder:
             if kind == "int":
                 digits = text.replace("_", "")
                 base = {"0x": 16, "0o": 8, "0b": 2}.get(digits.lstrip("+-")[:2].lower(), 10)
-                return int(digits, base)
+                number = int(digits, base)
+                if not -(2**63) <= number < 2**64:  # no column holds it, and arithmetic would overflow
+                    self.mistakes.append((Position.of(node.start_mark), "a number of more than 64 bits"))
+                    return text
+                return number
             if kind == "float":
                 lowered = text.replace("_", "").lower()
                 return float(lowered.replace(".inf", "inf").replace(".nan", "nan"))

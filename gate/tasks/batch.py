@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from gate.core.flips import FlipTable
 from gate.core.outcomes import Outcomes, Value
+from gate.errors import EvidenceError
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,22 @@ class Answers:
 
     values: pa.Array
     names: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, column: pa.Array) -> Answers:
+        """A column of predictions from a file, where lists of numbers all have one length but not the type that says so.
+
+        >>> Answers.of(pa.array([[0.1, 0.9], [0.8, 0.2]])).width
+        2
+        """
+        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+            lengths = set(column.value_lengths().to_pylist())
+            if len(lengths) != 1 or None in lengths:
+                raise EvidenceError(
+                    f"lists of {len(lengths)} different lengths", where="predictions", hint="one number for each class"
+                )
+            return cls(pa.FixedSizeListArray.from_arrays(column.flatten(), lengths.pop()))
+        return cls(column)
 
     @property
     def width(self) -> int | None:

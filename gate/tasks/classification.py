@@ -55,11 +55,14 @@ class Classification:
 
     def __init__(self, reading: Reading, classes: Classes) -> None:
         self._reading = reading
-        self._classes = Classes(classes.declared, _whole_names(classes.candidate), _whole_names(classes.incumbent))
-        self._vocabulary = Vocabulary(classes.declared or ())
+        self._classes = Classes(
+            _whole_names(classes.declared), _whole_names(classes.candidate), _whole_names(classes.incumbent)
+        )
+        self._vocabulary = Vocabulary(self._classes.declared or ())
         self._slices: dict[str, Vocabulary] = {}
         self._label_kind: str | None = None
         self._answerable = {"candidate": self._classes.candidate, "incumbent": self._classes.incumbent}
+        self._incumbent_outputs: set[int] = set()  # while it was never right
 
     def outcomes(self, batch: Batch) -> Outcomes:
         label = self._label(batch)
@@ -73,9 +76,12 @@ class Classification:
             return Outcomes(
                 batch.ids, nobody, candidate_right, nobody, label=label, candidate=candidate.codes, slices=slices
             )
+        incumbent_right = label.codes == incumbent.codes.codes
+        if not incumbent_right.any():
+            self._incumbent_outputs.update(np.unique(incumbent.codes.codes).tolist())
         return Outcomes(
             ids=batch.ids,
-            incumbent_right=label.codes == incumbent.codes.codes,
+            incumbent_right=incumbent_right,
             candidate_right=candidate_right,
             same_output=incumbent.codes.codes == candidate.codes.codes,
             label=label,
@@ -92,25 +98,20 @@ class Classification:
         classes = table.cells.get(BY_CLASS)
         outputs = table.cells.get(BY_OUTPUT)
         if classes is not None and outputs is not None:
-            self._share_a_value(classes, outputs)
+            labels = _seen(classes)
+            _share_a_value("candidate", labels, _seen(outputs))
+            if not table.overall.both_right and not table.overall.negative:
+                # An incumbent that is never right has nothing to lose: no flip would ever be negative.
+                values = self._vocabulary.values
+                _share_a_value("incumbent", labels, {_typed(values[code]) for code in self._incumbent_outputs})
         declared = {(type(value), value) for value in self._classes.declared or ()}
         cells = {name: _settled(part, declared if name == BY_CLASS else set()) for name, part in table.cells.items()}
         return FlipTable(table.overall, cells, table.matrix, table.samples, table.confidence, table.keep)
 
-    def _share_a_value(self, classes: Cells, outputs: Cells) -> None:
-        labels = {(type(v), v) for v, row in zip(classes.values, classes.columns, strict=True) if row.sum()}
-        answers = {(type(v), v) for v, row in zip(outputs.values, outputs.columns, strict=True) if row.sum()}
-        if labels and answers and not labels & answers:
-            raise EvidenceError(
-                f"none of its {len(answers)} outputs ({_some(answers)}) is ever a label ({_some(labels)})",
-                where="candidate model",
-                hint="the two must name the classes alike: name them in the policy under task.classes, or relabel",
-            )
-
     # labels
 
     def _label(self, batch: Batch) -> Codes:
-        column = plain(batch.label)
+        column = _plain(batch.label, "held-out set", "labels")
         if column.null_count:
             row = batch.first_row + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
             raise EvidenceError(
@@ -184,11 +185,11 @@ class Classification:
                 where=where,
                 hint='a scikit-learn model answers with probabilities if logged with pyfunc_predict_fn="predict_proba"',
             )
-        column = plain(answers.values)
+        column = _plain(answers.values, where, "answers")
         if column.null_count:
             raise EvidenceError(f"{column.null_count} answers are missing in one batch", where=where)
         if outputs == "scores":
-            return _Decoded(self._over_threshold(column, where, own, batch))
+            return _Decoded(self._over_threshold(column, role, batch))
         column = _whole(column, where, "answers", batch)
         if outputs == "indices":
             names = self._classes.declared or own
@@ -220,9 +221,12 @@ class Classification:
     def _largest(self, answers: Answers, role: str, batch: Batch) -> _Decoded:
         where = f"{role} model"
         width = answers.width or 0
-        numbers = answers.values.flatten().to_numpy(zero_copy_only=False).reshape(len(batch), width)
-        if answers.values.null_count or numbers.size == 0 and len(batch):
+        kind = answers.values.type.value_type
+        if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+            raise EvidenceError(f"it answers with {width} values of type {kind} per row, not with numbers", where=where)
+        if answers.values.null_count or (len(batch) and not width):
             raise EvidenceError("answers are missing in one batch", where=where)
+        numbers = answers.values.flatten().to_numpy(zero_copy_only=False).reshape(len(batch), width)
         broken = np.isnan(numbers).any(axis=1)
         if broken.any():
             raise EvidenceError(
@@ -242,6 +246,8 @@ class Classification:
     ) -> tuple[Value, ...]:
         declared = self._classes.declared
         of_model: tuple[Value, ...] | None = own if own is not None and len(own) == width else columns
+        if own is not None and columns is not None and set(map(_typed, own)) == set(map(_typed, columns)):
+            of_model = columns  # the order in which the numbers stand
         if declared is not None:
             if len(declared) != width:
                 raise EvidenceError(
@@ -249,10 +255,10 @@ class Classification:
                     where=where,
                     hint="task.classes must name every class of the model, in its order",
                 )
-            if of_model is None or of_model == declared or of_model == tuple(range(width)):
-                return declared
-            if set(map(_typed, of_model)) == set(map(_typed, declared)):
+            if of_model is not None and set(map(_typed, of_model)) == set(map(_typed, declared)):
                 return of_model  # the same classes in the model's own order, which is the one that its numbers have
+            if of_model is None or of_model == tuple(range(width)):
+                return declared
             raise EvidenceError(
                 f"its classes ({_some(map(_typed, of_model))}) are not those of the policy"
                 f" ({_some(map(_typed, declared))})",
@@ -261,6 +267,12 @@ class Classification:
             )
         if of_model is not None:
             return of_model
+        if own is not None:
+            raise EvidenceError(
+                f"it answers with {width} numbers per row, and knows {len(own)} classes ({_some(map(_typed, own))})",
+                where=where,
+                hint="name the classes in the policy under task.classes, in the order of the model's outputs",
+            )
         if self._label_kind in ("integers", None):
             return tuple(range(width))
         raise EvidenceError(
@@ -286,11 +298,14 @@ class Classification:
             return np.asarray(numbers[np.arange(len(best)), best], dtype=np.float64)
         if self._reading.outputs == "logits":
             wide = numbers.astype(np.float64)
-            wide -= wide.max(axis=1, keepdims=True)
-            return np.asarray(1.0 / np.exp(wide).sum(axis=1))
+            top = wide.max(axis=1, keepdims=True, initial=-np.inf)
+            with np.errstate(invalid="ignore"):  # infinity less infinity: equals of the largest all the same
+                below = np.where(wide == top, 0.0, wide - top)
+            return np.asarray(1.0 / np.exp(below).sum(axis=1))
         return None
 
-    def _over_threshold(self, column: pa.Array, where: str, own: tuple[Value, ...] | None, batch: Batch) -> Codes:
+    def _over_threshold(self, column: pa.Array, role: str, batch: Batch) -> Codes:
+        where = f"{role} model"
         threshold = 0.5 if self._reading.threshold is None else self._reading.threshold
         if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
             raise EvidenceError(f"it answers with {_kind(column)}, the policy expects scores", where=where)
@@ -303,7 +318,7 @@ class Classification:
                 where=where,
                 hint="a NaN is neither right nor wrong: mend the model, or the row",
             )
-        names = self._classes.declared or own
+        names = self._classes.declared or self._answerable[role]
         if names is None and self._label_kind == "integers":
             names = (0, 1)
         elif names is None and self._label_kind == "booleans":
@@ -315,11 +330,37 @@ class Classification:
                 where=where,
                 hint="name them in the policy, the one above the threshold last: task.classes: [legit, fraud]",
             )
+        self._answerable[role] = names
         codes = np.array([self._vocabulary.code(name) for name in names], dtype=np.int64)
         return Codes(codes[(scores >= threshold).astype(np.int64)], self._vocabulary.values)
 
     def _slice(self, name: str, column: pa.Array) -> Codes:
+        column = _plain(column, f"held-out set, slice {name!r}", "values")
         return self._slices.setdefault(name, Vocabulary()).encode(column)
+
+
+def _seen(cells: Cells) -> set[tuple[type, Value]]:
+    return {_typed(value) for value, row in zip(cells.values, cells.columns, strict=True) if row.sum()}
+
+
+def _share_a_value(role: str, labels: set[tuple[type, Value]], outputs: set[tuple[type, Value]]) -> None:
+    if labels and outputs and not labels & outputs:
+        raise EvidenceError(
+            f"none of its {len(outputs)} outputs ({_some(outputs)}) is ever a label ({_some(labels)})",
+            where=f"{role} model",
+            hint="the two must name the classes alike: name them in the policy under task.classes, or relabel",
+        )
+
+
+def _plain(column: pa.Array, where: str, what: str) -> pa.Array:
+    try:
+        return plain(column)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise EvidenceError(
+            f"{what} of type {column.type} do not name anything",
+            where=where,
+            hint="whole numbers, true and false, and text do",
+        ) from None
 
 
 def _typed(value: Value) -> tuple[type, Value]:
@@ -346,7 +387,7 @@ def _whole(column: pa.Array, where: str, what: str, batch: Batch) -> pa.Array:
     if not pa.types.is_floating(column.type):
         return column
     numbers = column.to_numpy(zero_copy_only=False)
-    broken = ~np.isfinite(numbers) | (numbers != np.floor(numbers))
+    broken = ~np.isfinite(numbers) | (numbers != np.floor(numbers)) | (np.abs(numbers) >= 2.0**63)
     if broken.any():
         row = int(np.argmax(broken))
         raise EvidenceError(

@@ -15,7 +15,7 @@ _DIRECT = 1 << 20
 
 
 class Vocabulary:
-    """Codes values as positions in a growing list. Types matter: 1, 1.0, True and "1" are four values.
+    """Codes values as positions in a growing list. Types matter: 1, 1.0, True and "1" are four values; NaN is no value.
 
     >>> vocabulary = Vocabulary()
     >>> vocabulary.encode(pa.array(["b", "a", "b"])).codes.tolist()
@@ -38,7 +38,9 @@ class Vocabulary:
         return (type(value), value) in self._positions
 
     def code(self, value: Value) -> int:
-        """The code of one value, a new one if it was never seen."""
+        """The code of one value, a new one if it was never seen; NaN is coded as None."""
+        if isinstance(value, float) and value != value:
+            value = None  # a NaN equals nothing, so every batch would bring a new cell
         key = (type(value), value)
         found = self._positions.get(key)
         if found is None:
@@ -47,7 +49,7 @@ class Vocabulary:
         return found
 
     def encode(self, column: pa.Array) -> Codes:
-        """The codes of a column (bool, integer, float or text; nulls are the value None), one per row.
+        """The codes of a column (bool, integer, float or text; nulls and NaN are the value None), one per row.
 
         Other types are coded by their text. An empty column gives empty codes.
         """
@@ -57,7 +59,7 @@ class Vocabulary:
                 return Codes(fast, self.values)
         if not pa.types.is_dictionary(column.type):
             column = plain(column).dictionary_encode(null_encoding="encode")
-        local = np.fromiter((self.code(value) for value in column.dictionary.to_pylist()), dtype=np.int64)
+        local = np.fromiter((self.code(value) for value in plain(column.dictionary).to_pylist()), dtype=np.int64)
         indices = column.indices
         if indices.null_count:
             local = np.append(local, self.code(None))

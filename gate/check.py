@@ -1,0 +1,330 @@
+"""The story of `gate check`: two models of a registry, one held-out set, a verdict.
+
+Resolve -> contract -> score -> count -> judge -> decide. Each step is a call into its room; the rooms do not know one
+another. Nothing here moves an alias: that is :mod:`gate.promote`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from gate.data.columns import batch_rows, require_columns
+from gate.data.digests import ContentDigest
+from gate.data.identity import UniqueIds
+from gate.data.tables import Table, open_table
+from gate.decide import BUILT_IN, Compared, Judgement, Progress, counted, decided, installed, nothing
+from gate.decisions.record import Contract, ExpectationRow, HoldoutRow, ModelRow, Promotable, Target
+from gate.engines.local import InProcess, ModelInfo, Worker, score
+from gate.errors import EvidenceError, GateError, Problem, UsageError
+from gate.log import log
+from gate.policy.load import load_policy
+from gate.policy.rules import Policy
+from gate.registry.manifest import model_digest
+from gate.registry.registry import MissingAlias, ModelRef, Registry
+from gate.tasks.batch import Batch, Classes
+from gate.tasks.kinds import KINDS
+
+
+def check(
+    *,
+    candidate: str,
+    incumbent: str,
+    data: str | os.PathLike[str] | Any,
+    policy: str | os.PathLike[str] | Policy,
+    model: str | None = None,
+    registry_uri: str | None = None,
+    tracking_uri: str | None = None,
+    log_run: bool = True,
+    experiment: str = "gate",
+    tag: bool = False,
+    seed: int = 0,
+    samples: int = 100,
+    as_of: str | None = None,
+    rows_per_batch: int | None = None,
+    timeout: float = 600.0,
+    in_process: bool = False,
+    progress: Progress = nothing,
+) -> Judgement:
+    """Judge whether ``candidate`` may take the place of ``incumbent``.
+
+    Both are references into the registry: ``7``, ``@champion`` or ``latest`` of ``model``, or a full URI
+    (``models:/fraud/7``, ``models:/m-...``, ``runs:/...``). ``data`` is the held-out set: a file or URI (Parquet, CSV,
+    Feather, JSON Lines), an Arrow table or a DataFrame; ``policy`` a policy file, whose ``holdout`` says what the columns
+    mean. Each model runs in a process of its own, ``timeout`` seconds at most for loading and for each batch;
+    ``in_process`` trusts them with this one. The verdict is logged as an MLflow run unless ``log_run`` is False;
+    ``tag`` notes it on the candidate's version too. No alias is moved.
+
+    Returns a :class:`gate.decide.Judgement`, whatever the verdict. UsageError for options and policy, EvidenceError for
+    what is missing or cannot be trusted: the registry, the models, the held-out set.
+
+    Example::
+
+        judged = gate.check(model="fraud", candidate="7", incumbent="@champion",
+                            data="holdout.parquet", policy="policies/fraud.yaml")
+        if not judged.allowed:
+            print(judged.decision.findings)
+    """
+    rules = policy if isinstance(policy, Policy) else load_policy(policy)
+    label = _label_column(rules)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gate-")))
+        progress("starting the models' processes", 0, None)
+        kind: Any = InProcess if in_process else Worker
+        started = {role: stack.enter_context(kind.start(role, timeout=timeout)) for role in ("candidate", "incumbent")}
+
+        progress("reading the registry", 0, None)
+        registry = Registry.connect(registry_uri, tracking_uri)
+        sides = _resolved(registry, model, candidate, incumbent, rules, folder)
+        if "incumbent" not in sides:
+            started.pop("incumbent").close()
+        for role, side in sides.items():
+            started[role].load(side.folder)
+
+        holdout = open_table(data)
+        require_columns(holdout, {"label": label, **_other_columns(rules)})
+        progress("checking the contract", 0, None)
+        contract, agreed = _contract(rules, holdout)
+
+        progress("loading the models", 0, None)
+        infos = {role: started[role].ready() for role in sides}
+        rows = rows_per_batch or batch_rows(holdout)
+        reader = _Reader(holdout, rules, label, tuple(infos.values()), rows)
+        task = KINDS[rules.task.kind](rules.task.outputs, rules.task.threshold, _classes(rules, infos))
+        answered = score([started[role] for role in sides], reader.features())
+        table = counted(
+            task,
+            (reader.batch(item, dict(zip(sides, answers, strict=True))) for item, answers in answered),
+            seed=seed,
+            samples=samples if "incumbent" in sides else 0,
+            progress=progress,
+        )
+        reader.finish(agreed)
+
+        target, promotable = _target(registry, rules, sides)
+        compared = Compared(
+            candidate=_model_row(sides["candidate"], infos["candidate"]),
+            incumbent=_model_row(sides["incumbent"], infos["incumbent"]) if "incumbent" in sides else None,
+            holdout=HoldoutRow(holdout.uri, reader.digest, reader.rows, rules.holdout.id, label),
+            isolation="in the gate's own process, trusted" if in_process else "a worker process for each model",
+            batch_rows=rows,
+            target=target,
+            promotable=promotable,
+            contract=contract,
+            notes=() if "incumbent" in sides else (f"there is no {incumbent} to compare with",),
+            tools=installed("mlflow"),
+        )
+        judged = decided(rules, table, compared, seed=seed, as_of=as_of)
+    if not log_run and not tag:
+        return judged
+    progress("logging the evidence", 0, None)
+    try:
+        return log(judged, registry, experiment=experiment if log_run else None, tag=tag)
+    except GateError as error:  # the verdict stands; that it could not be recorded must not lose it
+        return replace(judged, log_problem=str(error))
+
+
+# resolve
+
+
+@dataclass(frozen=True)
+class _Side:
+    ref: ModelRef
+    folder: Path
+    digest: str
+
+
+def _resolved(
+    registry: Registry, model: str | None, candidate: str, incumbent: str, rules: Policy, folder: Path
+) -> dict[str, _Side]:
+    """Both sides as versions and files, resolved once; only the candidate where the policy lets it stand alone."""
+    refs = {"candidate": registry.resolve(candidate, model=model, role="candidate")}
+    try:
+        refs["incumbent"] = registry.resolve(incumbent, model=model, role="incumbent")
+    except MissingAlias as missing:
+        if not rules.absolute_rules_only_without_incumbent:
+            hint = "for a first version say on_missing_incumbent: absolute_rules_only in the policy"
+            raise EvidenceError(problems=[*missing.problems, Problem("nothing to compare with", rules.file, hint)]) from None
+    for role, ref in refs.items():
+        if model is not None and ref.name not in (None, model):
+            raise UsageError(f"{ref.uri} is a version of {ref.name}, not of {model}", where=f"--{role}")
+    if "incumbent" in refs and refs["candidate"].uri == refs["incumbent"].uri:
+        raise EvidenceError(
+            f"candidate and incumbent are both {refs['candidate'].uri}",
+            where=registry.uri,
+            hint="a model has no flips against itself: name two versions",
+        )
+    sides = {}
+    for role, ref in refs.items():
+        files = registry.download(ref, folder / role)
+        sides[role] = _Side(ref, files, model_digest(files))
+    if "incumbent" in sides and sides["candidate"].digest == sides["incumbent"].digest:
+        raise EvidenceError(
+            f"{refs['candidate'].uri} and {refs['incumbent'].uri} hold the same files"
+            f" (SHA-256 {sides['candidate'].digest[:12]}...)",
+            where=registry.uri,
+            hint="a model has no flips against itself: is the right version registered?",
+        )
+    return sides
+
+
+def _target(registry: Registry, rules: Policy, sides: dict[str, _Side]) -> tuple[Target, Promotable]:
+    """What the decision is good for, and whether it can move the policy's alias."""
+    ref = sides["candidate"].ref
+    old = sides["incumbent"].ref if "incumbent" in sides else None
+    promotion = rules.promotion
+    target = Target(
+        registry.uri,
+        ref.name,
+        promotion.alias if promotion else None,
+        promotion.keep_previous_as if promotion else None,
+    )
+    hindrance = _hindrance(registry, target, ref, old)
+    return target, Promotable(hindrance is None, hindrance)
+
+
+def _hindrance(registry: Registry, target: Target, ref: ModelRef, old: ModelRef | None) -> str | None:
+    for role, side in (("candidate", ref), ("incumbent", old)):
+        if side is not None and side.not_promotable_because:
+            return f"the {role} is {side.not_promotable_because}"
+    if target.alias is None:
+        return "the policy names no promotion.alias"
+    if old is not None and old.name != ref.name:
+        return f"candidate and incumbent are of different models, {ref.name} and {old.name}"
+    stands = registry.alias_version(str(ref.name), target.alias)
+    if stands != (old.version if old else None):
+        standing = "no version" if stands is None else f"version {stands}"
+        compared = "no version" if old is None else f"version {old.version}"
+        return f"@{target.alias} is {standing}, and {compared} was compared with"
+    return None
+
+
+def _model_row(side: _Side, info: ModelInfo) -> ModelRow:
+    ref = side.ref
+    return ModelRow(
+        ref.uri, ref.name, ref.version, ref.alias, ref.model_id, ref.run_id, side.digest, dict(info.versions)
+    )
+
+
+# contract
+
+
+def _contract(rules: Policy, holdout: Table) -> tuple[Contract, str | None]:
+    """The contract as met, with the digest of the rows that it was met by; EvidenceError where it is not met."""
+    if rules.holdout.contract is None:
+        return Contract("met", BUILT_IN), None
+    from gate.data.contract import check_contract, read_suite
+
+    report = check_contract(holdout, read_suite(Path(rules.file).parent / rules.holdout.contract))
+    if report.status != "met":
+        raise EvidenceError(
+            problems=[
+                Problem(
+                    f"{result.type} {_arguments(result.kwargs)} {result.status}: {result.message}",
+                    f"contract {report.suite}",
+                    "mend the held-out set, or the contract"
+                    if result.status == "broken"
+                    else "the expectation itself could not be checked, and what is not checked is refused",
+                )
+                for result in report.results
+                if result.status != "met"
+            ]
+        )
+    rows = tuple(ExpectationRow(r.type, r.kwargs, r.status, r.observed, r.message or None) for r in report.results)
+    return Contract("met", BUILT_IN, report.suite, report.digest, rows), report.content_digest
+
+
+def _arguments(kwargs: Any) -> str:
+    return "(" + ", ".join(f"{key}={value!r}" for key, value in kwargs.items()) + ")"
+
+
+# score
+
+
+def _label_column(rules: Policy) -> str:
+    if rules.holdout.label is None:
+        raise UsageError("holdout.label is not named", where=rules.file, hint="the column with the right answers")
+    return rules.holdout.label
+
+
+def _other_columns(rules: Policy) -> dict[str, str]:
+    slices = {f"slice {name}": column for name, column in rules.holdout.slices.items()}
+    return slices if rules.holdout.id is None else {"id": rules.holdout.id, **slices}
+
+
+def _classes(rules: Policy, infos: dict[str, ModelInfo]) -> Classes:
+    incumbent = infos.get("incumbent")
+    return Classes(rules.task.classes, infos["candidate"].classes, incumbent.classes if incumbent else None)
+
+
+@dataclass(frozen=True)
+class _Item:
+    """What stays here while the features go to the models."""
+
+    ids: pa.Array
+    label: pa.Array
+    slices: dict[str, pa.Array]
+    first_row: int
+
+
+class _Reader:
+    """Reads the held-out set once: features for the models, the rest for the count, the digest of it all."""
+
+    def __init__(self, table: Table, rules: Policy, label: str, infos: Sequence[ModelInfo], rows: int) -> None:
+        self._table, self._holdout, self._label, self._size = table, rules.holdout, label, rows
+        self._ids = UniqueIds(where=table.uri)
+        self._digest = ContentDigest()
+        asking = [info for info in infos if info.columns is not None and label in info.columns]
+        if asking:
+            raise EvidenceError(
+                f"its signature asks for the label column {label!r}",
+                where=f"{asking[0].role} model",
+                hint="a model that sees the answers proves nothing: log it with the signature of its features",
+            )
+        named = {column for info in infos for column in info.columns or ()}
+        self._features = [
+            name for name in table.schema.names if name != label and (name in named or name != rules.holdout.id)
+        ]
+
+    @property
+    def rows(self) -> int:
+        return self._digest.rows
+
+    @property
+    def digest(self) -> str:
+        return self._digest.hexdigest()
+
+    def features(self) -> Iterator[tuple[_Item, pa.RecordBatch]]:
+        first = 0
+        for read in self._table.batches(self._size):
+            self._digest.update(read)
+            ids = pa.array(range(first, first + read.num_rows)) if self._holdout.id is None else read[self._holdout.id]
+            if self._holdout.id is not None:
+                self._ids.update(ids, first)
+            slices = {name: read[column] for name, column in self._holdout.slices.items()}
+            yield _Item(ids, read[self._label], slices, first), read.select(self._features)
+            first += read.num_rows
+
+    def batch(self, item: _Item, answers: dict[str, Any]) -> Batch:
+        return Batch(
+            item.ids, item.label, answers["candidate"], answers.get("incumbent"), item.slices, item.first_row
+        )
+
+    def finish(self, agreed: str | None) -> None:
+        """The checks that need all rows: unique ids, and the same rows that the contract was met by."""
+        column = self._holdout.id
+        if column is not None:
+            self._ids.check(lambda: (read[column] for read in self._table.batches(self._size, [column])))
+        if agreed is not None and agreed != self.digest:
+            raise EvidenceError(
+                "it changed while it was read: the contract was met by other rows than those scored",
+                where=self._table.uri,
+                hint="run again on a copy that nobody writes to",
+            )

@@ -1,0 +1,323 @@
+"""The story of `gate compare`: predictions that are already there, counted, judged, decided. No registry, no model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gate.data.columns import batch_rows, require_columns
+from gate.data.digests import ContentDigest
+from gate.data.identity import UniqueIds
+from gate.data.tables import Table, open_table
+from gate.decide import Compared, Judgement, Progress, counted, decided, nothing
+from gate.decisions.record import HoldoutRow, ModelRow, Promotable
+from gate.errors import EvidenceError, Problem, UsageError
+from gate.policy.load import load_policy
+from gate.policy.rules import Policy
+from gate.tasks.batch import Answers, Batch, Classes
+from gate.tasks.kinds import KINDS
+
+Source = str | os.PathLike[str] | pa.Table | Mapping[str, Any] | Any
+_NOT_PROMOTABLE = Promotable(False, "predictions were compared, not versions of a registered model")
+
+
+def compare(
+    predictions: Source | None = None,
+    *,
+    policy: str | os.PathLike[str] | Policy,
+    label: str | None = None,
+    incumbent: str | None = None,
+    candidate: str | None = None,
+    id: str | None = None,
+    incumbent_predictions: Source | None = None,
+    candidate_predictions: Source | None = None,
+    prediction: str | None = None,
+    seed: int = 0,
+    samples: int = 100,
+    as_of: str | None = None,
+    rows_per_batch: int | None = None,
+    progress: Progress = nothing,
+) -> Judgement:
+    """Judge an update by predictions alone: those of both models in one table, or in one table each.
+
+    With one table, ``predictions``: ``label``, ``incumbent`` and ``candidate`` are its columns, ``id`` too (left out,
+    the row number is the id). With two, ``incumbent_predictions`` and ``candidate_predictions``: both have the columns
+    ``id`` and ``prediction``, at least one has the ``label``; they are joined by id, and an id that one of them lacks is
+    an error. Columns that the policy's ``holdout`` names can be left out.
+
+    A table is a file or URI (Parquet, CSV, Feather, JSON Lines), an Arrow table, a DataFrame, or a mapping of names to
+    arrays, of shape (n,) or (n, classes). ``samples`` flipped rows of each kind are kept, chosen by ``seed``. No rows
+    are an error. UsageError for options and policy, EvidenceError for the data.
+
+    >>> judged = compare(
+    ...     {"y": ["a"] * 400, "old": ["a"] * 400, "new": ["a"] * 399 + ["b"]},
+    ...     policy="policies/balanced.yaml", label="y", incumbent="old", candidate="new",
+    ... )  # doctest: +SKIP
+    """
+    rules = policy if isinstance(policy, Policy) else load_policy(policy)
+    columns = _Columns(
+        label=_agreed("label", label, rules.holdout.label),
+        id=_agreed("id", id, rules.holdout.id, needed=predictions is None),
+        slices=rules.holdout.slices,
+    )
+    if predictions is not None:
+        if incumbent_predictions is not None or candidate_predictions is not None:
+            raise UsageError("give one table of predictions or two, not both", where="gate compare")
+        if incumbent is None or candidate is None:
+            raise UsageError(
+                "name the two columns of predictions", where="gate compare", hint="--incumbent COL --candidate COL"
+            )
+        paired: _OneTable | _TwoTables = _OneTable(_opened(predictions), columns, incumbent, candidate)
+    else:
+        if incumbent_predictions is None or candidate_predictions is None:
+            raise UsageError(
+                "no predictions", where="gate compare", hint="a file, or --incumbent-predictions and --candidate-predictions"
+            )
+        if prediction is None:
+            raise UsageError("name the column of predictions", where="gate compare", hint="--prediction COL")
+        paired = _TwoTables(_opened(incumbent_predictions), _opened(candidate_predictions), columns, prediction)
+    rows = rows_per_batch or batch_rows(paired.table)
+    task = KINDS[rules.task.kind](rules.task.outputs, rules.task.threshold, Classes(rules.task.classes))
+    table = counted(task, paired.batches(rows), seed=seed, samples=samples, progress=progress)
+    return decided(rules, table, paired.compared(rows), seed=seed, as_of=as_of)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    label: str
+    id: str | None
+    slices: Mapping[str, str]
+
+    def wanted(self, **others: str) -> dict[str, str]:
+        found = {"label": self.label, **others, **{f"slice {name}": column for name, column in self.slices.items()}}
+        return found if self.id is None else {"id": self.id, **found}
+
+
+def _agreed(what: str, option: str | None, of_policy: str | None, needed: bool = True) -> Any:
+    """The column that the command line and the policy agree on."""
+    if option is not None and of_policy is not None and option != of_policy:
+        raise UsageError(
+            f"the {what} column is {option!r} here and {of_policy!r} in the policy's holdout.{what}",
+            where=f"--{what}",
+            hint="leave the option out, or mend the policy",
+        )
+    if option is None and of_policy is None and needed:
+        raise UsageError(
+            f"no {what} column is named", where="gate compare", hint=f"--{what} COL, or holdout.{what} in the policy"
+        )
+    return option if option is not None else of_policy
+
+
+def _opened(source: Source) -> Table:
+    if isinstance(source, Mapping):
+        columns = {name: _column(values, name) for name, values in source.items()}
+        lengths = {name: len(column) for name, column in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise UsageError(f"columns of different lengths: {lengths}", where="predictions")
+        source = pa.table(columns)
+    return open_table(source, what="predictions")
+
+
+def _column(values: Any, name: str) -> pa.Array:
+    if isinstance(values, (pa.Array, pa.ChunkedArray)):
+        return values
+    array = np.asarray(values)
+    if array.ndim == 1:
+        return pa.array(values if isinstance(values, list) else array)
+    if array.ndim == 2:
+        return pa.FixedSizeListArray.from_arrays(pa.array(array.ravel()), array.shape[1])
+    raise UsageError(f"{name!r} has {array.ndim} dimensions: one, or two (rows by classes)", where="predictions")
+
+
+class _OneTable:
+    """Both models' predictions in one table."""
+
+    def __init__(self, table: Table, columns: _Columns, incumbent: str, candidate: str) -> None:
+        self.table = table
+        self._columns, self._incumbent, self._candidate = columns, incumbent, candidate
+        require_columns(table, columns.wanted(incumbent=incumbent, candidate=candidate))
+        if incumbent == candidate:
+            raise UsageError(f"incumbent and candidate are the same column {incumbent!r}", where="gate compare")
+        self._digest = ContentDigest()
+
+    def batches(self, rows: int) -> Iterator[Batch]:
+        ids = UniqueIds(where=self.table.uri)
+        first = 0
+        for read in self.table.batches(rows):
+            self._digest.update(read)
+            batch = _batch(read, self._columns, first, read[self._incumbent], read[self._candidate])
+            if self._columns.id is not None:
+                ids.update(batch.ids, first)
+            first += read.num_rows
+            yield batch
+        if self._columns.id is not None:
+            column = self._columns.id
+            ids.check(lambda: (read[column] for read in self.table.batches(rows, [column])))
+
+    def compared(self, rows: int) -> Compared:
+        digest = self._digest.hexdigest()
+        return Compared(
+            candidate=ModelRow(f"{self.table.uri}#{self._candidate}"),
+            incumbent=ModelRow(f"{self.table.uri}#{self._incumbent}"),
+            holdout=HoldoutRow(self.table.uri, digest, self._digest.rows, self._columns.id, self._columns.label),
+            isolation="predictions were given",
+            batch_rows=rows,
+            promotable=_NOT_PROMOTABLE,
+        )
+
+
+class _TwoTables:
+    """One table for each model, joined by id. The candidate's is held in memory, the incumbent's is streamed."""
+
+    def __init__(self, incumbent: Table, candidate: Table, columns: _Columns, prediction: str) -> None:
+        self.table = incumbent
+        self._other = candidate
+        self._columns, self._prediction = columns, prediction
+        self._digests = ContentDigest(), ContentDigest()
+        self._label_here = columns.label in incumbent.schema.names
+        self._label_there = columns.label in candidate.schema.names
+        wanted = columns.wanted(prediction=prediction)
+        if not self._label_here and self._label_there:
+            wanted.pop("label")
+        require_columns(incumbent, wanted)
+        require_columns(candidate, {"id": str(columns.id), "prediction": prediction})
+
+    def batches(self, rows: int) -> Iterator[Batch]:
+        id_column = str(self._columns.id)
+        there = self._read_candidate(rows, id_column)
+        places = self._places(rows, id_column, there)
+        first = 0
+        for read in self.table.batches(rows):
+            self._digests[0].update(read)
+            matched = there.take(places[first : first + read.num_rows])
+            answers = matched["prediction"].combine_chunks()
+            label = self._label(read, matched, first)
+            yield _batch(read, self._columns, first, read[self._prediction], answers, label)
+            first += read.num_rows
+
+    def _read_candidate(self, rows: int, id_column: str) -> pa.Table:
+        ids = UniqueIds(where=self._other.uri)
+        parts = []
+        first = 0
+        names = {"id": id_column, "prediction": self._prediction}
+        if self._label_there:
+            names["label"] = self._columns.label
+        for read in self._other.batches(rows):
+            self._digests[1].update(read)
+            ids.update(read[id_column], first)
+            first += read.num_rows
+            parts.append(pa.RecordBatch.from_arrays([read[column] for column in names.values()], names=list(names)))
+        ids.check(lambda: (read[id_column] for read in self._other.batches(rows, [id_column])))
+        if not parts:
+            raise EvidenceError("it has no rows", where=self._other.uri)
+        return pa.Table.from_batches(parts)
+
+    def _places(self, rows: int, id_column: str, there: pa.Table) -> pa.Array:
+        """For each row of the incumbent's table, the row of the candidate's with the same id."""
+        ids = UniqueIds(where=self.table.uri)
+        columns = []
+        first = 0
+        for read in self.table.batches(rows, [id_column]):
+            ids.update(read[id_column], first)
+            first += read.num_rows
+            columns.append(read[id_column])
+        ids.check(lambda: (read[id_column] for read in self.table.batches(rows, [id_column])))
+        here = pa.chunked_array(columns, type=self.table.schema.field(id_column).type)
+        other = there["id"]
+        if here.type != other.type:
+            kinds = _family(here.type), _family(other.type)
+            if kinds[0] != kinds[1]:
+                raise EvidenceError(
+                    f"ids are {here.type} in {self.table.uri} and {other.type} in {self._other.uri}",
+                    where=f"column {id_column!r}",
+                    hint="1 and '1' are not the same id: cast one side",
+                )
+            other = other.cast(here.type)
+        places = pc.index_in(here, value_set=other.combine_chunks())
+        places = places.combine_chunks() if isinstance(places, pa.ChunkedArray) else places
+        missing = places.null_count
+        unused = len(other) - (len(here) - missing)
+        if missing or unused:
+            raise EvidenceError(problems=[*self._lacks(here, other, missing), *self._lacks_here(here, other, unused)])
+        return places
+
+    def _lacks(self, here: Any, other: Any, missing: int) -> list[Problem]:
+        if not missing:
+            return []
+        absent = here.filter(pc.invert(pc.is_in(here, value_set=other.combine_chunks())))
+        return [_lacking(self._other.uri, missing, len(here), absent, self.table.uri)]
+
+    def _lacks_here(self, here: Any, other: Any, unused: int) -> list[Problem]:
+        if not unused:
+            return []
+        absent = other.filter(pc.invert(pc.is_in(other, value_set=here.combine_chunks())))
+        return [_lacking(self.table.uri, unused, len(other), absent, self._other.uri)]
+
+    def _label(self, read: pa.RecordBatch, matched: pa.Table, first: int) -> pa.Array:
+        if not self._label_here:
+            return matched["label"].combine_chunks()
+        label = read[self._columns.label]
+        if self._label_there:
+            other = matched["label"].combine_chunks()
+            same = label.equals(other) if label.type == other.type else label.to_pylist() == other.to_pylist()
+            if not same:
+                pairs = list(zip(label.to_pylist(), other.to_pylist(), strict=True))
+                apart = [i for i, (one, two) in enumerate(pairs) if one != two or type(one) is not type(two)]
+                if apart:
+                    one, two = pairs[apart[0]]
+                    raise EvidenceError(
+                        f"the two files disagree on the label of {len(apart)} rows of one batch, first at row"
+                        f" {first + apart[0]}: {one!r} and {two!r}",
+                        where=f"column {self._columns.label!r}",
+                        hint="both models must be held against the same truth",
+                    )
+        return label
+
+    def compared(self, rows: int) -> Compared:
+        here, there = (digest.hexdigest() for digest in self._digests)
+        both = sha256(f"{here} {there}".encode()).hexdigest()
+        uri = f"{self.table.uri} + {self._other.uri}"
+        return Compared(
+            candidate=ModelRow(f"{self._other.uri}#{self._prediction}", digest=there),
+            incumbent=ModelRow(f"{self.table.uri}#{self._prediction}", digest=here),
+            holdout=HoldoutRow(uri, both, self._digests[0].rows, self._columns.id, self._columns.label),
+            isolation="predictions were given",
+            batch_rows=rows,
+            promotable=_NOT_PROMOTABLE,
+        )
+
+
+def _lacking(where: str, number: int, of: int, absent: Any, other: str) -> Problem:
+    some = ", ".join(repr(value) for value in absent.slice(0, 3).to_pylist())
+    return Problem(
+        f"{number} of the {of} ids of {other} are not here ({some}{', ...' if number > 3 else ''})",
+        where,
+        "both models must have answered the same rows: complete one file, or cut the other",
+    )
+
+
+def _family(kind: pa.DataType) -> str:
+    if pa.types.is_integer(kind):
+        return "integer"
+    return "text" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else str(kind)
+
+
+def _batch(
+    read: pa.RecordBatch, columns: _Columns, first: int, incumbent: pa.Array, candidate: pa.Array, label: Any = None
+) -> Batch:
+    ids = pa.array(np.arange(first, first + read.num_rows)) if columns.id is None else read[columns.id]
+    return Batch(
+        ids=ids,
+        label=read[columns.label] if label is None else label,
+        candidate=Answers.of(candidate),
+        incumbent=Answers.of(incumbent),
+        slices={name: read[column] for name, column in columns.slices.items()},
+        first_row=first,
+    )

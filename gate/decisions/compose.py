@@ -1,0 +1,122 @@
+"""From counts, rates and findings to the tables of a decision. Divides nothing: the rates come from ``core``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from gate.core.flips import CONFIDENCE_BINS, FlipCounts, FlipTable
+from gate.core.judgement import Finding
+from gate.core.measured import Measured
+from gate.core.outcomes import Value
+from gate.core.rates import RATES, Estimate, Rate
+from gate.decisions.record import (
+    CellRow,
+    ConfidenceBins,
+    ConfidenceHistogram,
+    Counts,
+    FlipMatrix,
+    MatrixRow,
+    RateRow,
+)
+
+MATRIX_ROWS = 1000
+_IN_EVERY_CELL = (("error_rate", "candidate"), ("error_rate", "incumbent"), ("nfr", None), ("pfr", None))
+
+
+def counts_row(counts: FlipCounts, compared: bool = True) -> Counts:
+    """The counts as recorded; without a comparison only how many rows there were.
+
+    >>> counts_row(FlipCounts(negative=1, positive=2)).n
+    3
+    """
+    if not compared:
+        return Counts(None, None, None, None, None, int(counts.n))
+    return Counts(
+        int(counts.both_right),
+        int(counts.negative),
+        int(counts.positive),
+        int(counts.wrong_same),
+        int(counts.wrong_different),
+        int(counts.n),
+    )
+
+
+def rate_rows(measured: Measured, compared: bool = True) -> tuple[RateRow, ...]:
+    """Every rate over all rows; without a comparison only the candidate's own."""
+    return tuple(_row(rate, measured.estimate(rate, None), 0) for rate in RATES.values() if _known(rate, compared))
+
+
+def cell_rows(measured: Measured, findings: Iterable[Finding], compared: bool = True) -> tuple[CellRow, ...]:
+    """Every cell of every dimension with the rates that are always shown and those that a rule judged there."""
+    asked: dict[str, dict[tuple[str, str | None], None]] = {}
+    for finding in findings:
+        asked.setdefault(finding.cell.by, {})[finding.rate, finding.of] = None
+    rows: list[CellRow] = []
+    for by, cells in measured.table.cells.items():
+        keys = dict.fromkeys([*_IN_EVERY_CELL, *asked.get(by, {})])
+        rates = [rate for rate in (RATES[key] for key in keys) if _known(rate, compared)]
+        estimates = [measured.estimate(rate, by) for rate in rates]
+        for i, value in enumerate(cells.values):
+            found = tuple(_row(rate, estimate, i) for rate, estimate in zip(rates, estimates, strict=True))
+            rows.append(CellRow(by, value, counts_row(cells.at(i), compared), found))
+    return tuple(rows)
+
+
+def _known(rate: Rate, compared: bool) -> bool:
+    return compared or rate.of == "candidate"
+
+
+def _row(rate: Rate, found: Estimate, i: int) -> RateRow:
+    return RateRow(
+        rate.name,
+        rate.of,
+        _finite(found.estimate[i]),
+        _finite(found.lower[i]),
+        _finite(found.upper[i]),
+        int(found.numerator[i]),
+        int(found.n[i]),
+        found.confidence,
+        found.method,
+    )
+
+
+def _finite(number: float) -> float | None:
+    return float(number) if np.isfinite(number) else None
+
+
+def flip_matrix(table: FlipTable, keep: int = MATRIX_ROWS) -> FlipMatrix:
+    """The ``keep`` commonest flips of each kind, largest first, equals in the order of their values."""
+    rows: dict[str, list[MatrixRow]] = {"negative": [], "positive": []}
+    for (label, incumbent, candidate), count in table.matrix.items():
+        right = type(label) is type(incumbent) and label == incumbent
+        kind = "negative" if right else "positive"
+        rows[kind].append(MatrixRow(kind, label, incumbent, candidate, count))
+    for of_kind in rows.values():
+        of_kind.sort(key=lambda row: (-row.count, *(_sortable(v) for v in (row.label, row.incumbent, row.candidate))))
+    return FlipMatrix(
+        (*rows["negative"][:keep], *rows["positive"][:keep]),
+        _rest(rows["negative"][keep:]),
+        _rest(rows["positive"][keep:]),
+    )
+
+
+def _rest(rows: Sequence[MatrixRow]) -> int:
+    return sum(row.count for row in rows)
+
+
+def _sortable(value: Value) -> tuple[str, float, str]:
+    number = float(value) if isinstance(value, (int, float)) else 0.0
+    return type(value).__name__, number, str(value)
+
+
+def confidence_bins(table: FlipTable) -> ConfidenceBins | None:
+    """The histograms of confidence over the flips; None where the outputs carry none."""
+    if table.confidence is None:
+        return None
+    negative, positive = (
+        ConfidenceHistogram(tuple(kind[0].tolist()), tuple(kind[1].tolist())) for kind in table.confidence
+    )
+    edges = tuple(step / CONFIDENCE_BINS for step in range(CONFIDENCE_BINS + 1))
+    return ConfidenceBins(edges, negative, positive)

@@ -1,0 +1,249 @@
+"""The decision: the judgement and its provenance, as one value that everything downstream reads.
+
+Fields are named as in the JSON (``docs/reference/decision.schema.json``). Undefined numbers are None, values of labels
+and slices keep their type, and nothing here comes from a held-out row but for the names of classes and cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gate.core.judgement import Finding, Verdict
+from gate.core.outcomes import Value
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The five counts and their sum; all None but ``n`` where there was no incumbent to compare with."""
+
+    both_right: int | None
+    negative: int | None
+    positive: int | None
+    wrong_same: int | None
+    wrong_different: int | None
+    n: int
+
+
+@dataclass(frozen=True)
+class RateRow:
+    """One rate with its one-sided bounds, each at ``confidence``; None where it is undefined."""
+
+    rate: str
+    of: str | None
+    estimate: float | None
+    lower: float | None
+    upper: float | None
+    numerator: int
+    n: int
+    confidence: float
+    method: str
+
+
+@dataclass(frozen=True)
+class CellRow:
+    """The counts and rates of one class, output or slice value."""
+
+    by: str
+    value: Value
+    counts: Counts
+    rates: tuple[RateRow, ...]
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """How many rows with this label flipped from one output to the other; ``kind`` is negative or positive."""
+
+    kind: str
+    label: Value
+    incumbent: Value
+    candidate: Value
+    count: int
+
+
+@dataclass(frozen=True)
+class FlipMatrix:
+    """The commonest flips, largest first, and how many rows of each kind are not listed."""
+
+    rows: tuple[MatrixRow, ...] = ()
+    rest_negative: int = 0
+    rest_positive: int = 0
+
+
+@dataclass(frozen=True)
+class ConfidenceHistogram:
+    """Rows per bin of confidence, over the flips of one kind."""
+
+    incumbent: tuple[int, ...]
+    candidate: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ConfidenceBins:
+    """How sure both models were on the flips; ``edges`` has one entry more than there are bins."""
+
+    edges: tuple[float, ...]
+    negative: ConfidenceHistogram
+    positive: ConfidenceHistogram
+
+
+@dataclass(frozen=True)
+class Promotable:
+    """Whether this decision can move an alias, and if not, why."""
+
+    value: bool
+    because: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """The task, and how answers were read."""
+
+    kind: str
+    outputs: str | None = None
+    classes: tuple[Value, ...] | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the decision is good for: one model name, alias and environment in one registry (URI without secrets)."""
+
+    registry: str | None = None
+    model: str | None = None
+    alias: str | None = None
+    keep_previous_as: str | None = None
+    environment: str | None = None
+
+
+@dataclass(frozen=True)
+class NotJudged:
+    """A rule that was left out, with the reason."""
+
+    rule: str
+    because: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How sure the decision is: confidence of each bound, who carried the proof, how many looks share the error.
+
+    ``mcnemar_midp`` is the two-sided p-value for any difference at all; None without an incumbent. ``notes`` are
+    sentences that a reader should know.
+    """
+
+    confidence: float
+    decide_on: str
+    looks: int = 1
+    mcnemar_midp: float | None = None
+    not_judged: tuple[NotJudged, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ExpectationRow:
+    """One expectation of the contract and what was observed."""
+
+    type: str
+    kwargs: Mapping[str, Any]
+    status: str
+    observed: Mapping[str, Any] | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The held-out set's contract: the built-in checks that were made, and the suite, where the policy names one."""
+
+    status: str
+    built_in: tuple[str, ...]
+    suite: str | None = None
+    digest: str | None = None
+    results: tuple[ExpectationRow, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A model that was judged: where it came from, and the SHA-256 over its files."""
+
+    uri: str
+    name: str | None = None
+    version: int | None = None
+    alias: str | None = None
+    model_id: str | None = None
+    run_id: str | None = None
+    digest: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HoldoutRow:
+    """The held-out set: its place as the user named it, the SHA-256 of its content, and its rows."""
+
+    uri: str
+    digest: str
+    rows: int
+    id: str | None
+    label: str
+
+
+@dataclass(frozen=True)
+class SamplesRow:
+    """The sidecar with flipped rows: SHA-256 of its bytes and how many rows it holds. No row is in the decision."""
+
+    digest: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the judgement rests on. ``candidate`` and ``incumbent`` are models, or columns of a file of predictions."""
+
+    candidate: ModelRow
+    incumbent: ModelRow | None
+    holdout: HoldoutRow
+    samples: SamplesRow
+    seed: int
+    batch_rows: int
+    isolation: str
+    tools: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PolicyRow:
+    """The policy as it was: SHA-256 of its text, the text, its name, and the file as the user named it."""
+
+    digest: str
+    text: str
+    name: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The whole record. ``decision_id`` is the SHA-256 of all of it but itself and ``created_at``."""
+
+    schema_version: int
+    decision_id: str
+    created_at: str
+    as_of: str
+    verdict: Verdict
+    exit_code: int
+    promotable: Promotable
+    task: TaskRow
+    target: Target
+    evidence: Evidence
+    counts: Counts
+    rates: tuple[RateRow, ...]
+    cells: tuple[CellRow, ...]
+    flip_matrix: FlipMatrix
+    confidence_bins: ConfidenceBins | None
+    findings: tuple[Finding, ...]
+    waivers: tuple[Mapping[str, Any], ...]
+    contract: Contract
+    exclusions: tuple[Mapping[str, Any], ...]
+    policy: PolicyRow
+    provenance: Provenance

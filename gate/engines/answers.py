@@ -1,0 +1,121 @@
+"""What models say: of themselves once they are loaded, and of each batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from gate.engines import worker as wire
+from gate.engines.environment import presentable
+from gate.errors import EvidenceError
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a loaded model says of itself.
+
+    ``classes`` are in the order of its scores, None where it does not say. ``columns`` are the feature columns that it
+    names (some may be optional), None when it takes whatever is offered. ``versions`` are those of Python and of the
+    libraries that it runs on; ``flavors`` those of the MLflow model.
+    """
+
+    role: str
+    classes: tuple[int | str | bool | float, ...] | None
+    columns: tuple[str, ...] | None
+    versions: Mapping[str, str]
+    flavors: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, role: str, about: Mapping[str, Any]) -> ModelInfo:
+        """From the payload of a worker's READY.
+
+        >>> ModelInfo.from_json("candidate", {"classes": [0, 1], "columns": None, "versions": {}}).classes
+        (0, 1)
+        """
+        classes, columns = about.get("classes"), about.get("columns")
+        return cls(
+            role,
+            None if classes is None else tuple(classes),
+            None if columns is None else tuple(columns),
+            dict(about.get("versions", {})),
+            tuple(about.get("flavors", ())),
+        )
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A model's answers to one batch, one per row and in its order.
+
+    ``values`` is a column of labels or scores, or of fixed-size lists where there is a row of scores per row; a null is a
+    row that the model gave no answer to, NaN is a score. ``names`` are the names of the scores' columns, where the
+    model's table had any.
+    """
+
+    values: pa.Array
+    names: tuple[str, ...] | None = None
+
+    @classmethod
+    def from_batch(cls, batch: pa.RecordBatch, rows: int, role: str) -> Answers:
+        """From the payload of a worker's ANSWER. Raises :class:`EvidenceError` unless it has ``rows`` rows."""
+        batch.validate(full=True)  # it comes from a process that runs foreign code
+        values = batch.column(0)
+        if len(values) != rows:
+            raise model_error(role, f"answered {len(values)} rows for {rows}: the wrong number of rows")
+        metadata = batch.schema.metadata or {}
+        names = tuple(json.loads(metadata[b"names"])) if b"names" in metadata else None
+        return cls(values, names)
+
+    @property
+    def form(self) -> tuple[str, int, tuple[str, ...] | None]:
+        """What must not change from batch to batch: text or numbers or truth values, the scores per row, their names.
+
+        >>> Answers(pa.array(["ham", "spam"])).form
+        ('text', 0, None)
+        """
+        kind, width = self.values.type, 0
+        if pa.types.is_fixed_size_list(kind):
+            kind, width = kind.value_type, kind.list_size
+        family = "text" if wire.is_text(kind) else "truth values" if pa.types.is_boolean(kind) else "numbers"
+        return family, width, self.names
+
+
+@dataclass
+class SameForm:
+    """Watches that a model's answers keep their form: labels that turn from numbers into text would match nothing."""
+
+    role: str
+    first: Answers | None = field(default=None)
+
+    def check(self, answers: Answers) -> None:
+        """Raises :class:`EvidenceError` where the form is not that of the first batch."""
+        if self.first is None:
+            self.first = answers
+        elif answers.form != self.first.form:
+            raise model_error(
+                self.role,
+                f"answers {in_words(answers)} after it answered {in_words(self.first)}",
+                "predict must return the same kind of answer for every batch",
+            )
+
+
+def in_words(answers: Answers) -> str:
+    """The form of answers, for a message.
+
+    >>> in_words(Answers(pa.array([1, 2])))
+    'numbers'
+    """
+    family, width, names = answers.form
+    return family + (f" in {width} columns" if width else "") + (f" named {', '.join(names)}" if names else "")
+
+
+def model_error(role: str, found: str, hint: str = "") -> EvidenceError:
+    """The error of a model, by its role; what the model wrote is made presentable.
+
+    >>> print(model_error("candidate", "predict raised ValueError: no"))
+    candidate model: predict raised ValueError: no
+    """
+    return EvidenceError(presentable(found), where=f"{role} model", hint=presentable(hint))

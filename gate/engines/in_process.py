@@ -1,0 +1,92 @@
+"""A model inside the gate's own process: for debugging, and for those who trust it.
+
+The model's code sees the gate's memory and environment, and a crash of the model is a crash of the gate.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+
+from gate.engines import worker as wire
+from gate.engines.answers import Answers, ModelInfo, model_error
+from gate.errors import EvidenceError
+
+
+class InProcess:
+    """The surface of :class:`gate.engines.process.Worker` without a process; the same functions do the work.
+
+    Timeouts do not apply. What the model prints goes to standard error.
+
+    Example::
+
+        with InProcess.start("candidate") as candidate:
+            candidate.load(folder)
+            print(candidate.answer(batch).values)
+    """
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+        self._model_dir: Path | None = None
+        self._model: wire.LoadedModel | None = None
+
+    @classmethod
+    def start(
+        cls, role: str, *, timeout: float = 600.0, threads: int | None = None, log_dir: Path | None = None
+    ) -> InProcess:
+        """Nothing starts; the arguments are those of a worker."""
+        return cls(role)
+
+    def load(self, model_dir: Path) -> None:
+        """Remember which model to load; :meth:`ready` loads it."""
+        self._model_dir = Path(model_dir)
+
+    def ready(self) -> ModelInfo:
+        """Load the model; what it says of itself. A second call gives the same at once."""
+        return ModelInfo.from_json(self.role, self._loaded().about)
+
+    def answer(self, batch: pa.RecordBatch) -> Answers:
+        """The answers to one batch of features."""
+        model = self._loaded()
+        try:
+            with redirect_stdout(sys.stderr):
+                answered = wire.predict(model, batch)
+        except (Exception, SystemExit) as error:
+            raise self._failed("predict", error) from error
+        return Answers.from_batch(answered, batch.num_rows, self.role)
+
+    def finish(self) -> None:
+        """Nothing is left to wait for."""
+
+    def kill(self) -> None:
+        """Let go of the model."""
+        self._model = None
+
+    def close(self) -> None:
+        """Let go of the model."""
+        self._model = None
+
+    def __enter__(self) -> InProcess:  # noqa: PYI034  typing.Self is of Python 3.11
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _loaded(self) -> wire.LoadedModel:
+        if self._model is None:
+            try:
+                with redirect_stdout(sys.stderr):
+                    self._model = wire.load(str(self._model_dir))
+            except (Exception, SystemExit) as error:
+                raise self._failed("loading it", error) from error
+        return self._model
+
+    def _failed(self, stage: str, error: BaseException) -> EvidenceError:
+        told = wire.failure(stage, error)
+        return model_error(self.role, told["found"], told["hint"])

@@ -1,0 +1,113 @@
+"""The report for a terminal: plain text, 80 columns, readable in a log."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gate.core.flips import FlippedRow
+from gate.decisions.record import Decision
+from gate.report.view import CellLine, View, view
+
+WIDTH = 80
+_RIGHT = "right"
+
+
+def write(decision: Decision, samples: Sequence[FlippedRow]) -> dict[str, bytes]:
+    """``report.txt``."""
+    out = io.StringIO()
+    console = Console(file=out, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
+    lay_out(view(decision, samples), console)
+    lines = (line.rstrip() for line in out.getvalue().splitlines())
+    return {"report.txt": ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")}
+
+
+def lay_out(shown: View, console: Console) -> None:
+    """Print a view."""
+    console.print(Text(shown.headline, style=_STYLES.get(shown.headline, "")))
+    for sentence in shown.sentences:
+        console.print(Text(sentence))
+    if shown.next_steps:
+        _section(console, "What would make it pass")
+        for step in shown.next_steps:
+            console.print(Padding(Text(f"- {step}"), (0, 0, 0, 2)))
+    _section(console, f"What the update does to {shown.n} rows")
+    if shown.square is not None:
+        both, negative, positive, wrong = shown.square
+        grid = _table(["", "candidate right", "candidate wrong"], [_RIGHT, _RIGHT])
+        grid.add_row("incumbent right", f"{both} both right", f"{negative} NEGATIVE FLIPS")
+        grid.add_row("incumbent wrong", f"{positive} positive flips", f"{wrong}")
+        console.print(grid)
+        console.print()
+    _print(console, ["rate", "seen", "bounds, each one-sided"], shown.rates, [_RIGHT, _RIGHT])
+    _section(console, f"The policy (bounds at {shown.confidence} each)")
+    widths = _widths([line for rule in shown.rules for line in rule.cells])
+    for rule in shown.rules:
+        console.print(Padding(Text(f"{rule.status.upper():<13} {rule.rule}: {rule.demand}"), (0, 0, 0, 2)))
+        for line in rule.cells:
+            texts = (line.cell, f"n {line.n}", line.seen, line.bound, f"margin {line.margin}")
+            cells = "  ".join(text.rjust(width) for text, width in zip(texts, widths, strict=True))
+            told = f"  {line.status}" if len(rule.cells) > 1 or line.status != rule.status else ""
+            console.print(Padding(Text(cells + told), (0, 0, 0, 6)))
+        if rule.rest:
+            console.print(Padding(Text(rule.rest), (0, 0, 0, 6)))
+    if shown.harmed:
+        _section(console, "Where it loses most")
+        _print(
+            console,
+            ["cell", "rows", "negative", "positive", "NFR", "bounds"],
+            [tuple(vars(line).values()) for line in shown.harmed],
+            [_RIGHT] * 5,
+        )
+    if shown.flips:
+        _section(console, "What was right, and what it became")
+        _print(console, ["rows", "label", "incumbent", "candidate"], shown.flips, ["left"] * 3)
+    if shown.samples:
+        _section(console, f"Some of the rows that flipped ({shown.samples_kept})")
+        _print(console, ["id", "label", "incumbent", "candidate"], shown.samples, ["left"] * 3)
+    if shown.notes:
+        _section(console, "Notes")
+        for note in shown.notes:
+            console.print(Padding(Text(f"- {note}"), (0, 0, 0, 2)))
+    _section(console, "What it rests on")
+    _print(console, None, shown.provenance, ["left"])
+
+
+def _widths(lines: Sequence[CellLine]) -> list[int]:
+    """How wide each column of the policy's cells is, so that the numbers of all rules stand below one another."""
+    columns = [(line.cell, f"n {line.n}", line.seen, line.bound, f"margin {line.margin}") for line in lines]
+    return [max(map(len, column)) for column in zip(*columns, strict=True)]
+
+
+_STYLES = {"ALLOWED": "bold green", "REFUSED": "bold red", "INCONCLUSIVE": "bold yellow", "ERROR": "bold red"}
+
+
+def _section(console: Console, title: str) -> None:
+    console.print()
+    console.print(Text(title, style="bold"))
+
+
+def _table(header: Sequence[str] | None, justify: Sequence[str]) -> Table:
+    table = Table(box=None, show_header=header is not None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    table.add_column(Text(f"  {header[0]}" if header else ""))
+    for i, side in enumerate(justify):
+        table.add_column(
+            Text(header[i + 1]) if header else "",
+            justify="right" if side == _RIGHT else "left",
+            overflow="fold",
+        )
+    return table
+
+
+def _print(
+    console: Console, header: Sequence[str] | None, rows: Iterable[Sequence[str]], justify: Sequence[str]
+) -> None:
+    table = _table(header, justify)
+    for first, *others in rows:
+        table.add_row(Text(f"  {first}"), *(Text(text) for text in others))
+    console.print(table)

@@ -1,0 +1,333 @@
+"""What a reader is told, in the order that a reader needs it; text and Markdown lay the same view out.
+
+Everything here is looked up in the decision and put in words. Nothing is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gate.core.flips import FlippedRow
+from gate.core.judgement import Finding, Severity, Status, Verdict
+from gate.core.rates import rate
+from gate.decisions.record import CellRow, Decision, ModelRow, RateRow
+from gate.report import words
+
+MOST_CELLS = 5
+MOST_SAMPLES = 10
+
+_HEADLINES = {
+    Verdict.ALLOW: "ALLOWED",
+    Verdict.REFUSE: "REFUSED",
+    Verdict.INCONCLUSIVE: "INCONCLUSIVE",
+    Verdict.ERROR: "ERROR",
+}
+_DECIDES = {
+    Verdict.REFUSE: Status.FAIL,
+    Verdict.INCONCLUSIVE: Status.INCONCLUSIVE,
+    Verdict.ERROR: Status.ERROR,
+    Verdict.ALLOW: Status.PASS,
+}
+_WORST_FIRST = [Status.ERROR, Status.FAIL, Status.INCONCLUSIVE, Status.WARN, Status.WAIVED, Status.PASS]
+
+
+@dataclass(frozen=True)
+class CellLine:
+    """What a rule found in one cell."""
+
+    cell: str
+    n: str
+    seen: str
+    bound: str
+    margin: str
+    status: str
+
+
+@dataclass(frozen=True)
+class RuleView:
+    """A rule: what it demands, its worst status, and its cells, those that do not pass first and not all of them."""
+
+    rule: str
+    demand: str
+    status: str
+    cells: tuple[CellLine, ...]
+    rest: str
+
+
+@dataclass(frozen=True)
+class HarmLine:
+    """A class or slice value that loses."""
+
+    cell: str
+    n: str
+    negative: str
+    positive: str
+    nfr: str
+    bounds: str
+
+
+@dataclass(frozen=True)
+class View:
+    """A decision in words. Lists may be empty; texts hold no control characters."""
+
+    headline: str
+    sentences: tuple[str, ...]
+    next_steps: tuple[str, ...]
+    square: tuple[str, str, str, str] | None
+    n: str
+    confidence: str
+    rates: tuple[tuple[str, str, str], ...]
+    rules: tuple[RuleView, ...]
+    harmed: tuple[HarmLine, ...]
+    flips: tuple[tuple[str, str, str, str], ...]
+    samples: tuple[tuple[str, str, str, str], ...]
+    samples_kept: str
+    notes: tuple[str, ...]
+    provenance: tuple[tuple[str, str], ...]
+
+
+def view(decision: Decision, samples: Sequence[FlippedRow]) -> View:
+    """Put a decision in words; without ``samples`` it shows none."""
+    counts = decision.counts
+    negative = [row for row in samples if row.kind == "negative"]
+    square = (counts.both_right, counts.negative, counts.positive, counts.wrong_same, counts.wrong_different)
+    return View(
+        headline=_HEADLINES[decision.verdict],
+        sentences=_sentences(decision),
+        next_steps=_next_steps(decision),
+        square=None
+        if None in square
+        else (
+            words.rows(counts.both_right),
+            words.rows(counts.negative),
+            words.rows(counts.positive),
+            f"{words.rows(counts.wrong_same)} same, {words.rows(counts.wrong_different)} different",
+        ),
+        n=words.rows(counts.n),
+        confidence=words.percent(decision.evidence.confidence),
+        rates=tuple(_rate_line(row) for row in decision.rates),
+        rules=tuple(_rules(decision)),
+        harmed=tuple(_harmed(decision)),
+        flips=tuple(
+            (words.rows(row.count), words.name(row.label), words.name(row.incumbent), words.name(row.candidate))
+            for row in [r for r in decision.flip_matrix.rows if r.kind == "negative"][:MOST_CELLS]
+        ),
+        samples=tuple(
+            (
+                words.name(row.id),
+                words.name(row.label),
+                _answer(row.incumbent, row.incumbent_confidence),
+                _answer(row.candidate, row.candidate_confidence),
+            )
+            for row in negative[:MOST_SAMPLES]
+        ),
+        samples_kept=f"{min(len(negative), MOST_SAMPLES)} of {words.rows(counts.negative)}",
+        notes=tuple(
+            words.printable(note)
+            for note in (
+                *decision.evidence.notes,
+                *(f"rule {left.rule!r} was not judged: {left.because}" for left in decision.evidence.not_judged),
+            )
+        ),
+        provenance=_provenance(decision),
+    )
+
+
+# the verdict
+
+
+def _sentences(decision: Decision) -> tuple[str, ...]:
+    who = _who(decision.provenance.candidate)
+    old = decision.provenance.incumbent
+    over = f" replace {_who(old)}" if old else " be promoted"
+    decided = deciding(decision)
+    if decision.verdict is Verdict.ALLOW:
+        enforced = [f for f in decision.findings if f.severity is Severity.ENFORCE]
+        first = f"{who} may{over}: all {len(enforced)} enforced findings pass."
+        return (first, *((f"The tightest is {_found(decision, decided)}",) if decided else ()))
+    if decided is None:
+        return (f"{who} must not{over}: no enforced rule is left, and what is not checked is not allowed.",)
+    others = sum(f.status is decided.status and f.severity is Severity.ENFORCE for f in decision.findings) - 1
+    more = f" {others} more {'finding is' if others == 1 else 'findings are'} like it." if others else ""
+    verb = "must not" if decision.verdict is Verdict.REFUSE else "is not shown to be safe to"
+    sentences = [f"{who} {verb}{over}.", f"What decides: {_found(decision, decided)}{more}"]
+    if decided.because:
+        sentences.append(f"Why the rule is there: {words.printable(decided.because)}")
+    return tuple(sentences)
+
+
+def _who(model: ModelRow) -> str:
+    """A model of the registry by its URI, a column of predictions by file name and column."""
+    uri = model.uri if model.uri.startswith(("models:", "runs:")) else model.uri.rsplit("/", 1)[-1]
+    return words.printable(uri)
+
+
+def deciding(decision: Decision) -> Finding | None:
+    """The finding to name first: of the worst status, the first rule's, and of its cells the one furthest off."""
+    status = _DECIDES[decision.verdict]
+    found = [f for f in decision.findings if f.status is status and f.severity is Severity.ENFORCE]
+    if not found:
+        return None
+    chosen = found if decision.verdict is Verdict.ALLOW else [f for f in found if f.rule == found[0].rule]
+    return min(chosen, key=lambda f: float("inf") if f.margin is None else f.margin)
+
+
+def _found(decision: Decision, finding: Finding) -> str:
+    about = rate(finding.rate, finding.of)
+    where = "" if finding.cell.by == "overall" else f" of {words.cell(finding.cell)}"
+    seen = words.number(finding.estimate, finding.rate, finding.of)
+    counted = f" ({words.rows(finding.numerator)} of {words.rows(finding.n)})" if about.percent else ""
+    sentence = (
+        f"rule '{words.printable(finding.rule)}' wants the {about.title}{where} {words.limit(finding)};"
+        f" it is {seen}{counted}"
+    )
+    row = _row(decision, finding)
+    if finding.side == "estimate" or row is None:
+        return f"{sentence}, judged by the estimate alone."
+    sure = f"with {words.percent(row.confidence)} confidence"
+    low, high = (words.number(b, finding.rate, finding.of) for b in (row.lower, row.upper))
+    if finding.status is Status.INCONCLUSIVE:
+        return f"{sentence}, and {sure} each it is at least {low} and at most {high}: too few rows to tell."
+    harm = (finding.status is Status.FAIL) == finding.at_most
+    return f"{sentence}, and {sure} " + (f"at least {low}." if harm else f"at most {high}.")
+
+
+def _row(decision: Decision, finding: Finding) -> RateRow | None:
+    rows: Sequence[RateRow] = decision.rates
+    if finding.cell.by != "overall":
+        value = finding.cell.value
+        here = [
+            c for c in decision.cells if c.by == finding.cell.by and type(c.value) is type(value) and c.value == value
+        ]
+        rows = here[0].rates if here else ()
+    return next((row for row in rows if (row.rate, row.of) == (finding.rate, finding.of)), None)
+
+
+def _next_steps(decision: Decision) -> tuple[str, ...]:
+    """What would make it pass, for the findings that stand in the way: the first of each rule."""
+    steps = []
+    told: set[str] = set()
+    for finding in sorted(decision.findings, key=lambda f: _WORST_FIRST.index(f.status)):
+        blocks = finding.status in (Status.FAIL, Status.INCONCLUSIVE) and finding.severity is Severity.ENFORCE
+        if not blocks or finding.rule in told:
+            continue
+        told.add(finding.rule)
+        where = "" if finding.cell.by == "overall" else f", {words.cell(finding.cell)}"
+        opening = f"'{words.printable(finding.rule)}'{where}:"
+        if finding.passes_with is not None:
+            steps.append(
+                f"{opening} passes with {words.rows(finding.passes_with)} or fewer of {words.rows(finding.n)};"
+                f" there are {words.rows(finding.numerator)}."
+            )
+        if finding.rows_needed is not None:
+            steps.append(
+                f"{opening} about {words.rows(finding.rows_needed)} more rows"
+                f"{' of this kind' if where else ''} would settle it, if the rate stays as it is."
+            )
+        elif finding.status is Status.INCONCLUSIVE and finding.passes_with is None:
+            steps.append(f"{opening} no number of further rows settles it at the rate seen.")
+    if decision.verdict is Verdict.REFUSE:
+        steps.append("See which rows flip (below), and train the candidate to keep them, or mend their labels.")
+    return tuple(steps)
+
+
+# the tables
+
+
+def _rate_line(row: RateRow) -> tuple[str, str, str]:
+    about = rate(row.rate, row.of)
+    low, high = (words.number(bound, row.rate, row.of) for bound in (row.lower, row.upper))
+    return about.title, words.number(row.estimate, row.rate, row.of), f"{low} to {high if row.upper is not None else 'any'}"
+
+
+def _rules(decision: Decision) -> list[RuleView]:
+    by_rule: dict[str, list[Finding]] = {}
+    for finding in decision.findings:
+        by_rule.setdefault(finding.rule, []).append(finding)
+    shown: list[RuleView] = []
+    for rule, findings in by_rule.items():
+        first = findings[0]
+        findings.sort(key=lambda f: (_WORST_FIRST.index(f.status), float("inf") if f.margin is None else f.margin))
+        open_ = [f for f in findings if f.status is not Status.PASS]
+        kept = open_[:MOST_CELLS] or findings[:1]
+        by = "" if first.cell.by == "overall" else f" by {words.printable(first.cell.by)}"
+        rest = f"{len(findings) - len(open_)} of {len(findings)} cells pass" if by else ""
+        if len(open_) > len(kept):
+            rest += f"; {len(open_) - len(kept)} more do not"
+        shown.append(
+            RuleView(
+                words.printable(rule),
+                f"{rate(first.rate, first.of).title}{by} {words.limit(first)}",
+                findings[0].status.value + ("" if first.severity is Severity.ENFORCE else ", warns only"),
+                tuple(_line(finding, first) for finding in kept),
+                rest,
+            )
+        )
+    return shown
+
+
+def _line(finding: Finding, first: Finding) -> CellLine:
+    bound = words.number(finding.bound, finding.rate, finding.of) if finding.bound is not None else "unbounded"
+    sign = {"upper": "<= ", "lower": ">= "}.get(finding.side, "")
+    own = "" if finding.limit == first.limit else f", {words.limit(finding)}"
+    return CellLine(
+        words.cell(finding.cell) if finding.cell.by == "overall" else words.name(finding.cell.value, 24),
+        words.rows(finding.n),
+        words.number(finding.estimate, finding.rate, finding.of),
+        f"{sign}{bound}" if finding.bound is not None else bound,
+        words.number(finding.margin, finding.rate, finding.of, signed=True) if finding.margin is not None else "",
+        finding.status.value + own + (f" ({words.printable(finding.note)})" if finding.note else ""),
+    )
+
+
+def _harmed(decision: Decision) -> list[HarmLine]:
+    """Of each dimension the cells that lose most: those whose NFR is proven highest."""
+    lines: list[HarmLine] = []
+    by: dict[str, list[tuple[float, CellRow, RateRow]]] = {}
+    for cell in decision.cells:
+        nfr = next((row for row in cell.rates if row.rate == "nfr"), None)
+        if nfr is not None and cell.counts.negative:
+            by.setdefault(cell.by, []).append((nfr.lower or 0.0, cell, nfr))
+    for dimension, cells in by.items():
+        if dimension == "output":
+            continue
+        for _, cell, nfr in sorted(cells, key=lambda item: -item[0])[:MOST_CELLS]:
+            lines.append(
+                HarmLine(
+                    f"{words.printable(dimension)} {words.name(cell.value, 28)}",
+                    words.rows(cell.counts.n),
+                    words.rows(cell.counts.negative),
+                    words.rows(cell.counts.positive),
+                    words.number(nfr.estimate, "nfr"),
+                    f"{words.number(nfr.lower, 'nfr')} to {words.number(nfr.upper, 'nfr')}",
+                )
+            )
+    return lines
+
+
+def _answer(value: object, confidence: float | None) -> str:
+    shown = words.name(value)  # type: ignore[arg-type]
+    return shown if confidence is None else f"{shown} ({confidence * 100:.0f}%)"
+
+
+def _provenance(decision: Decision) -> tuple[tuple[str, str], ...]:
+    origin = decision.provenance
+    models = [("candidate", origin.candidate), *([("incumbent", origin.incumbent)] if origin.incumbent else [])]
+    found = [
+        (role, words.printable(row.uri) + (f"  sha256 {row.digest[:16]}" if row.digest else "")) for role, row in models
+    ]
+    found += [
+        (
+            "held-out set",
+            f"{words.printable(origin.holdout.uri)}  {words.rows(origin.holdout.rows)} rows"
+            f"  sha256 {origin.holdout.digest[:16]}",
+        ),
+        ("policy", f"{words.printable(decision.policy.name)} ({words.printable(decision.policy.file)})"),
+        ("decision", f"{decision.decision_id[:16]}, as of {decision.as_of}, exit code {decision.exit_code}"),
+        (
+            "promotable",
+            "yes, with gate promote" if decision.promotable.value else f"no: {words.printable(decision.promotable.because or '')}",
+        ),
+    ]
+    return tuple(found)

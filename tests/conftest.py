@@ -1,0 +1,147 @@
+"""Real stores for the tests: a SQLite registry and an MLflow server, each with the model ``digits`` in three versions.
+
+Both live as long as the session and are shared: a test that moves an alias uses one of its own and takes it away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before anything imports MLflow: nothing is sent to anybody, and no test waits long for what is not there.
+os.environ.update(
+    MLFLOW_DISABLE_TELEMETRY="true",
+    DO_NOT_TRACK="true",
+    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true",
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false",
+    MLFLOW_LOGGING_LEVEL="WARNING",
+)
+for _setting in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+    os.environ.pop(_setting, None)
+
+DIGITS = "digits"
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file with nothing in it, to be copied: the migration takes seconds."""
+    from mlflow.store.tracking import sqlalchemy_store
+
+    make_store: Any = sqlalchemy_store.SqlAlchemyStore
+    folder = tmp_path_factory.mktemp("empty")
+    store = make_store(f"sqlite:///{folder}/mlflow.db", f"{folder}/artifacts")
+    store._dispose_engine()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def sqlite_registry(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URI of a SQLite store with ``digits`` in versions 1 (``@champion``), 2 and 3; artifacts beside it."""
+    folder = tmp_path_factory.mktemp("sqlite_registry")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    register_digits(uri, artifacts=(folder / "artifacts").as_uri())
+    return uri
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a real ``mlflow server`` on the loopback, which serves its own artifacts; ``digits`` as above."""
+    folder = tmp_path_factory.mktemp("mlflow_server")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    port = _free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/files"]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        uri = f"http://127.0.0.1:{port}"
+        _wait_for(f"{uri}/health", server, folder / "server.log")
+        register_digits(uri, artifacts=None)
+        yield uri
+    finally:
+        _end_group(server)
+
+
+def register_digits(uri: str, artifacts: str | None) -> None:
+    """Train three small classifiers of scikit-learn's digits, and register them as versions 1, 2 and 3."""
+    import mlflow
+    import pandas as pd
+    from mlflow.models import infer_signature
+    from sklearn.datasets import load_digits
+    from sklearn.linear_model import LogisticRegression
+
+    pixels, labels = load_digits(return_X_y=True)
+    frame = pd.DataFrame(pixels, columns=[f"pixel_{i}" for i in range(pixels.shape[1])])
+    signature = infer_signature(frame.head(), labels[:5])
+    client = mlflow.MlflowClient(uri, uri)
+    experiment = client.create_experiment(DIGITS, artifact_location=artifacts)
+    with _globally(uri):
+        for rows in (150, 300, 600):
+            model = LogisticRegression(max_iter=1000).fit(frame[:rows], labels[:rows])
+            with mlflow.start_run(experiment_id=experiment):
+                mlflow.sklearn.log_model(
+                    model,
+                    name=DIGITS,
+                    signature=signature,
+                    pip_requirements=["scikit-learn"],
+                    registered_model_name=DIGITS,
+                    await_registration_for=None,
+                )
+    client.set_registered_model_alias(DIGITS, "champion", "1")
+
+
+@contextlib.contextmanager
+def _globally(uri: str) -> Iterator[None]:
+    # log_model has no client of its own: it uses the process's.
+    import mlflow
+
+    unset: Any = None
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(unset)
+
+
+def _free_port() -> int:
+    while True:
+        port = random.randrange(20_000, 32_000)  # below the range that the system gives to outgoing connections
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path, seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+            if answer.status == 200:
+                return
+        time.sleep(0.2)
+    raise RuntimeError(f"mlflow server did not start:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def _end_group(server: subprocess.Popen[bytes]) -> None:
+    # First a polite word to all, so that the workers end too; then the same as an order, to whoever is left.
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, sign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(10)
