@@ -27,7 +27,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Story:
-    """What one seed gave: counts of errors and of negative flips over ``n`` held-out images, and seconds of training."""
+    """What one seed gave: counts of errors and negative flips over ``n`` held-out images, and seconds of training."""
 
     seed: int
     n: int
@@ -62,11 +62,7 @@ def tell(seed: int) -> Story:
     started = time.perf_counter()
     split = split_digits(seed)
     incumbent = train_incumbent(split.incumbent, seed)
-    models = (
-        incumbent,
-        train_candidate(split.candidate, seed),
-        train_distilled(split.candidate, incumbent, seed),
-    )
+    models = (incumbent, train_candidate(split.candidate, seed), train_distilled(split.candidate, incumbent, seed))
     seconds = time.perf_counter() - started
     was, candidate, distilled = (predict(model, split.held_out).numpy() == split.held_out.labels for model in models)
     return Story(
@@ -92,7 +88,7 @@ def main() -> None:
         story = tell(seed)
         stories.append(story)
         errors = [100 * count / story.n for count in story.errors]
-        candidate_rate, distilled_rate = story.candidate_flips / story.n, story.distilled_flips / story.n
+        candidate_rate, distilled_rate = (story.candidate_flips / story.n, story.distilled_flips / story.n)
         words = ("refused" if story.refused else "not refused") + (", allowed" if story.allowed else ", not allowed")
         print(
             f"{seed:4}  {errors[0]:7.2f}  {errors[1]:7.2f}  {errors[2]:8.2f}"

@@ -1,1 +1,30 @@
-"""The gate: a regression gate for model updates."""
+"""The gate: a regression gate for model updates.
+
+It runs a candidate and an incumbent on one held-out set, counts what the update breaks (negative flips), holds that
+against a policy, and lets the candidate be promoted only if the policy is met with evidence.
+
+- :func:`check` judges two models of an MLflow registry, :func:`compare` judges predictions that are already there.
+- :func:`promote` moves the alias if the decision allows it; :func:`validate` checks a policy file.
+
+Importing this package imports nothing else; each function brings its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gate.stories.check import check as check
+    from gate.stories.compare import compare as compare
+    from gate.stories.promote import promote as promote
+    from gate.stories.validate import validate as validate
+
+__all__ = ["check", "compare", "promote", "validate"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"gate.stories.{name}"), name)

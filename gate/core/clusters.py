@@ -19,11 +19,11 @@ class ClusteredTest(NamedTuple):
 def durkalski(negative: ArrayLike, positive: ArrayLike, n: ArrayLike) -> ClusteredTest:
     """Durkalski's test of "the error rate did not change", for rows that come in clusters.
 
-    ``negative``, ``positive`` and ``n`` have one element per cluster: its negative flips, its positive flips and its rows,
-    concordant ones included. The statistic is (sum d)^2 / sum d^2 with d = (negative - positive) / n of each cluster,
-    against chi-square with one degree of freedom, two-sided. Every cluster weighs the same, whatever its size; clusters
-    without rows count for nothing. No cluster with a net flip gives 0 and a p-value of 1. Where every cluster is a single
-    row this is McNemar's chi-square without correction. A cluster that straddles shards must be summed first.
+    ``negative``, ``positive`` and ``n`` have one element per cluster: its negative flips, its positive flips and its
+    rows, concordant ones included. The statistic is (sum d)^2 / sum d^2 with d = (negative - positive) / n of each
+    cluster, against chi-square with one degree of freedom, two-sided. Every cluster weighs the same, whatever its size;
+    clusters without rows count for nothing. No cluster with a net flip gives 0 and a p-value of 1. Where every cluster
+    is a single row this is McNemar's chi-square without correction. A cluster that straddles shards is summed first.
 
     ValueError if the three differ in length, a count is negative, or a cluster has more flips than rows.
 

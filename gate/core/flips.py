@@ -15,7 +15,7 @@ from typing import Any, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from gate.core.matrix import MatrixCounts, Key
+from gate.core.matrix import Key, MatrixCounts
 from gate.core.outcomes import Codes, Outcomes, Value
 
 Integers = Union[int, NDArray[Any]]

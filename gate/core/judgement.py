@@ -15,7 +15,7 @@ from gate.core.outcomes import Value
 from gate.errors import ExitCode
 
 
-class Status(str, Enum):
+class Status(Enum):
     """What one rule found in one cell."""
 
     PASS = "pass"
@@ -26,7 +26,7 @@ class Status(str, Enum):
     ERROR = "error"
 
 
-class Verdict(str, Enum):
+class Verdict(Enum):
     """What the gate says of an update. Only ``allow`` lets it through.
 
     >>> Verdict.INCONCLUSIVE.exit_code.value
@@ -51,7 +51,7 @@ _EXIT_CODES = {
 }
 
 
-class DecideOn(str, Enum):
+class DecideOn(Enum):
     """Who carries the proof: the update (``proof``), nobody (``estimate``), or the objection to it (``harm``)."""
 
     PROOF = "proof"
@@ -59,7 +59,7 @@ class DecideOn(str, Enum):
     HARM = "harm"
 
 
-class Severity(str, Enum):
+class Severity(Enum):
     """Whether a rule is enforced or only warns."""
 
     ENFORCE = "enforce"
@@ -127,10 +127,10 @@ def statuses(
 ) -> NDArray[np.object_]:
     """The status of each cell before ``at_least_n``, warnings and severity are looked at.
 
-    All arrays have one element per cell; ``limit`` too, since cells may have limits of their own; ``rows`` are all rows of
-    the cell. A cell without rows is inconclusive whoever carries the proof. Where there are rows, but none that the rate
-    divides by (a candidate without errors has no NFI: the estimate is NaN), the bounds decide, the ends of the range: so
-    such a candidate is not harmful, and not proven good either.
+    All arrays have one element per cell; ``limit`` too, since cells may have limits of their own; ``rows`` are all rows
+    of the cell. A cell without rows is inconclusive whoever carries the proof. Where there are rows, but none that the
+    rate divides by (a candidate without errors has no NFI: the estimate is NaN), the bounds decide, which are then the
+    ends of the range: such a candidate is neither proven harmful nor proven good.
 
     - ``proof``: pass if the unfavourable bound clears the limit, fail if the favourable one is past it, else
       inconclusive.

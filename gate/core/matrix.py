@@ -11,10 +11,10 @@ Key = tuple[Value, Value, Value]
 
 
 class MatrixCounts(Mapping[Key, int]):
-    """Counts by (label, incumbent output, candidate output), sparse, where ``1``, ``1.0`` and ``True`` are three values.
+    """Counts by (label, incumbent output, candidate output), sparse; ``1``, ``1.0`` and ``True`` are three values.
 
-    A plain dict would take those for one key and lose counts. Counts of one key add up; iteration is in the order in which
-    keys first came; a key that is not there raises KeyError, as with any mapping.
+    A plain dict would take those for one key and lose counts. Counts of one key add up; iteration is in the order in
+    which keys first came; a key that is not there raises KeyError, as with any mapping.
 
     >>> matrix = MatrixCounts([((1, 1, 2), 3), ((True, True, 2), 4), ((1, 1, 2), 1)])
     >>> matrix[1, 1, 2], matrix[True, True, 2], len(matrix)

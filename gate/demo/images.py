@@ -1,7 +1,7 @@
 """Scikit-learn's 1,797 digits, dealt to the demo: a held-out half, and two training sets that share nothing with it.
 
-The images are real: 8 x 8 grey pixels of handwritten digits (UCI, Alpaydin and Kaynak 1998). They come with scikit-learn,
-so that nothing is downloaded.
+The images are real: 8 x 8 grey pixels of handwritten digits (UCI, Alpaydin and Kaynak 1998). They come with
+scikit-learn, so that nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Split:
 def split_digits(seed: int = 0) -> Split:
     """Shuffle the digits by ``seed`` and deal them: 898 held out, 250 for the incumbent, 350 others for the candidate.
 
-    The remaining images stay unused: the models are meant to be small and imperfect. The same seed gives the same split.
+    The remaining images stay unused: the models are meant to be imperfect. The same seed gives the same split.
 
     >>> split = split_digits(seed=0)
     >>> len(split.held_out), len(split.incumbent), len(split.candidate)

@@ -1,7 +1,8 @@
 """Log torch models and register them in an MLflow registry that is one folder: a SQLite file and the models' files.
 
 As one would do it in a training script; nothing here depends on the gate. The models are saved as exported programs
-(``pt2``, MLflow's default for torch): they load in a fresh process without the code that built them, and without pickle.
+(``pt2``, MLflow's default for torch): they load in a fresh process without the code that built them, and where MLflow
+is told to refuse pickle.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ EXPERIMENT = "digits"
 def open_registry(folder: Path) -> str:
     """Make ``folder`` a registry, or open the one that it is, and let MLflow use it; returns its URI.
 
-    The URI is ``sqlite:///<folder>/mlflow.db``, for tracking and registry alike. MLflow keeps both for the whole process,
-    so a process works with one registry.
+    The URI is ``sqlite:///<folder>/mlflow.db``, for tracking and registry alike. MLflow keeps both for the whole
+    process, so a process works with one registry.
     """
     mlflow = _quiet_mlflow()
 
@@ -47,8 +48,8 @@ def register_model(
 ) -> int:
     """Log a model of 8 x 8 images and register it as the next version of ``name``; returns the version.
 
-    ``params`` are recorded on the run. ``alias``, if given, then points to the new version. The registry is the one that
-    :func:`open_registry` opened last.
+    ``params`` are recorded on the run. ``alias``, if given, then points to the new version. The registry is the one
+    that :func:`open_registry` opened last.
     """
     mlflow = _quiet_mlflow()
     from mlflow.models import ModelSignature

@@ -12,6 +12,7 @@ import pyarrow as pa
 from gate.engines import worker as wire
 from gate.engines.environment import presentable
 from gate.errors import EvidenceError
+from gate.tasks.batch import Answers
 
 
 @dataclass(frozen=True)
@@ -46,41 +47,30 @@ class ModelInfo:
         )
 
 
-@dataclass(frozen=True)
-class Answers:
-    """A model's answers to one batch, one per row and in its order.
+def from_batch(batch: pa.RecordBatch, rows: int, role: str) -> Answers:
+    """The answers in the payload of a worker's ANSWER. Raises :class:`EvidenceError` unless there are ``rows`` of them.
 
-    ``values`` is a column of labels or scores, or of fixed-size lists where there is a row of scores per row; a null is a
-    row that the model gave no answer to, NaN is a score. ``names`` are the names of the scores' columns, where the
-    model's table had any.
+    A null is a row that the model gave no answer to, NaN is a score.
     """
+    batch.validate(full=True)  # it comes from a process that runs foreign code
+    values = batch.column(0)
+    if len(values) != rows:
+        raise model_error(role, f"answered {len(values)} rows for {rows}: the wrong number of rows")
+    metadata = batch.schema.metadata or {}
+    return Answers(values, tuple(json.loads(metadata[b"names"])) if b"names" in metadata else None)
 
-    values: pa.Array
-    names: tuple[str, ...] | None = None
 
-    @classmethod
-    def from_batch(cls, batch: pa.RecordBatch, rows: int, role: str) -> Answers:
-        """From the payload of a worker's ANSWER. Raises :class:`EvidenceError` unless it has ``rows`` rows."""
-        batch.validate(full=True)  # it comes from a process that runs foreign code
-        values = batch.column(0)
-        if len(values) != rows:
-            raise model_error(role, f"answered {len(values)} rows for {rows}: the wrong number of rows")
-        metadata = batch.schema.metadata or {}
-        names = tuple(json.loads(metadata[b"names"])) if b"names" in metadata else None
-        return cls(values, names)
+def form(answers: Answers) -> tuple[str, int, tuple[str, ...] | None]:
+    """What must not change from batch to batch: text or numbers or truth values, the scores per row, their names.
 
-    @property
-    def form(self) -> tuple[str, int, tuple[str, ...] | None]:
-        """What must not change from batch to batch: text or numbers or truth values, the scores per row, their names.
-
-        >>> Answers(pa.array(["ham", "spam"])).form
-        ('text', 0, None)
-        """
-        kind, width = self.values.type, 0
-        if pa.types.is_fixed_size_list(kind):
-            kind, width = kind.value_type, kind.list_size
-        family = "text" if wire.is_text(kind) else "truth values" if pa.types.is_boolean(kind) else "numbers"
-        return family, width, self.names
+    >>> form(Answers(pa.array(["ham", "spam"])))
+    ('text', 0, None)
+    """
+    kind = answers.values.type
+    if answers.width is not None:
+        kind = kind.value_type
+    family = "text" if wire.is_text(kind) else "truth values" if pa.types.is_boolean(kind) else "numbers"
+    return family, answers.width or 0, answers.names
 
 
 @dataclass
@@ -94,7 +84,7 @@ class SameForm:
         """Raises :class:`EvidenceError` where the form is not that of the first batch."""
         if self.first is None:
             self.first = answers
-        elif answers.form != self.first.form:
+        elif form(answers) != form(self.first):
             raise model_error(
                 self.role,
                 f"answers {in_words(answers)} after it answered {in_words(self.first)}",
@@ -108,7 +98,7 @@ def in_words(answers: Answers) -> str:
     >>> in_words(Answers(pa.array([1, 2])))
     'numbers'
     """
-    family, width, names = answers.form
+    family, width, names = form(answers)
     return family + (f" in {width} columns" if width else "") + (f" named {', '.join(names)}" if names else "")
 
 

@@ -13,8 +13,9 @@ from types import TracebackType
 import pyarrow as pa
 
 from gate.engines import worker as wire
-from gate.engines.answers import Answers, ModelInfo, model_error
+from gate.engines.answers import ModelInfo, from_batch, model_error
 from gate.errors import EvidenceError
+from gate.tasks.batch import Answers
 
 
 class InProcess:
@@ -57,7 +58,7 @@ class InProcess:
                 answered = wire.predict(model, batch)
         except (Exception, SystemExit) as error:
             raise self._failed("predict", error) from error
-        return Answers.from_batch(answered, batch.num_rows, self.role)
+        return from_batch(answered, batch.num_rows, self.role)
 
     def finish(self) -> None:
         """Nothing is left to wait for."""

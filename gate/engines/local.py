@@ -16,9 +16,10 @@ from typing import Any, Generic, TypeVar
 import pyarrow as pa
 
 from gate.engines import worker as wire
-from gate.engines.answers import Answers, ModelInfo, SameForm, model_error
+from gate.engines.answers import ModelInfo, SameForm, model_error
 from gate.engines.in_process import InProcess
 from gate.engines.process import Worker
+from gate.tasks.batch import Answers
 
 __all__ = ["Answers", "InProcess", "ModelInfo", "Worker", "model_error", "score"]
 

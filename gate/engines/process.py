@@ -22,9 +22,10 @@ from typing import Any
 import pyarrow as pa
 
 from gate.engines import worker as wire
-from gate.engines.answers import Answers, ModelInfo, model_error
+from gate.engines.answers import ModelInfo, from_batch, model_error
 from gate.engines.environment import worker_environment
 from gate.errors import EvidenceError
+from gate.tasks.batch import Answers
 
 PIPE_BYTES = 1 << 20
 POLL_SECONDS = 0.25
@@ -137,7 +138,7 @@ class Worker:
         """Wait for the answers to the oldest batch that is unanswered, of ``rows`` rows."""
         payload = self._receive(wire.ANSWER, "while it answered a batch")
         try:
-            return Answers.from_batch(wire.from_ipc(payload), rows, self.role)
+            return from_batch(wire.from_ipc(payload), rows, self.role)
         except (pa.ArrowException, StopIteration, ValueError) as error:
             raise self._failed(f"its answer cannot be read: {error}") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -17,10 +16,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
-import torch  # noqa: E402
+import torch
 
-from gate.demo.images import Split, split_digits, write_images  # noqa: E402
-from gate.demo.training import predict, train_candidate, train_distilled, train_incumbent  # noqa: E402
+from gate.demo.images import Split, split_digits, write_images
+from gate.demo.training import predict, train_candidate, train_distilled, train_incumbent
 
 
 @pytest.fixture(scope="module")
@@ -87,20 +86,11 @@ def test_focal_distillation_breaks_less_of_what_worked_than_training_without_it(
     candidate = train_candidate(split.candidate, seed=0)
     distilled = train_distilled(split.candidate, incumbent, seed=0)
     assert time.process_time() - started < 20
-    was, new, kept = (predict(m, split.held_out).numpy() == split.held_out.labels for m in (incumbent, candidate, distilled))
+    was, new, kept = (
+        predict(m, split.held_out).numpy() == split.held_out.labels for m in (incumbent, candidate, distilled)
+    )
     assert new.mean() > was.mean() > 0.8
     assert (was & ~kept).sum() < (was & ~new).sum()
-
-
-def test_an_incumbent_that_is_always_copied_is_what_a_large_weight_gives(
-    split: Split, incumbent: torch.nn.Module
-) -> None:
-    apart = [
-        (predict(train_distilled(split.candidate, incumbent, seed=0, epochs=20, alpha=alpha), split.candidate)
-         != predict(incumbent, split.candidate)).sum().item()
-        for alpha in (0.0, 5.0)
-    ]
-    assert apart[1] <= apart[0]
 
 
 def test_registered_models_load_in_a_fresh_isolated_process_and_answer_the_same_logits(
@@ -118,7 +108,7 @@ def test_registered_models_load_in_a_fresh_isolated_process_and_answer_the_same_
     assert sorted(path.name for path in registry.iterdir()) == ["artifacts", "mlflow.db"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["held-out.parquet", "incumbent.pt", "registry"]
 
-    (model,) = {file.parent for file in registry.glob("artifacts/**/MLmodel") if said["model_id"] in file.parts}
+    (model,) = [file.parent for file in registry.glob("artifacts/**/MLmodel") if said["model"] in file.parts]
     loaded = _run(_LOAD, model, images, isolated=True, cwd=tmp_path)
     with torch.no_grad():
         expected = incumbent(torch.from_numpy(split.held_out.pixels)).numpy()
@@ -136,7 +126,8 @@ versions = [register_model(model, "digits", alias="champion", params={"seed": 0}
 client = mlflow.MlflowClient()
 champion = client.get_model_version_by_alias("digits", "champion")
 assert uri == mlflow.get_tracking_uri() == mlflow.get_registry_uri()
-print(json.dumps({"versions": versions, "champion": str(champion.version), "model_id": champion.model_id}))
+model = champion.source.rpartition("/")[2]
+print(json.dumps({"versions": versions, "champion": str(champion.version), "model": model}))
 """
 
 _LOAD = """
@@ -158,13 +149,15 @@ def _run(script: str, *arguments: Path, cwd: Path, isolated: bool = False) -> su
         capture_output=True,
         text=True,
         cwd=cwd,
-        env=environment if isolated else {**os.environ},
+        env=environment if isolated else None,
         timeout=120,
+        check=False,  # the assertion below shows what it said
     )
     assert done.returncode == 0, done.stderr
     return done
 
 
 def _assert_same_weights(one: torch.nn.Module, other: torch.nn.Module) -> None:
-    pairs = zip(one.state_dict().values(), other.state_dict().values())
-    assert all(torch.equal(a, b) for a, b in pairs)
+    weights, others = one.state_dict(), other.state_dict()
+    assert weights.keys() == others.keys()
+    assert all(torch.equal(weights[name], others[name]) for name in weights)

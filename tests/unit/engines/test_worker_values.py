@@ -13,7 +13,8 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from PIL import Image
 
 from gate.engines import worker
-from gate.engines.answers import Answers, SameForm
+from gate.engines.answers import SameForm
+from gate.tasks.batch import Answers
 from gate.engines.environment import presentable, worker_environment
 from gate.engines.worker import Refusal, answer_batch, frame, unnamed_tensor
 from gate.errors import EvidenceError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gate.decide import Judgement
+from gate.stories.decide import Judgement
 from gate.decisions.record import Decision
 from gate.registry.registry import Registry
 from gate.report.writers import WRITERS

@@ -1,7 +1,7 @@
 """The story of `gate check`: two models of a registry, one held-out set, a verdict.
 
 Resolve -> contract -> score -> count -> judge -> decide. Each step is a call into its room; the rooms do not know one
-another. Nothing here moves an alias: that is :mod:`gate.promote`.
+another. Nothing here moves an alias: that is :mod:`gate.stories.promote`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from gate.data.columns import batch_rows, require_columns
 from gate.data.digests import ContentDigest
 from gate.data.identity import UniqueIds
 from gate.data.tables import Table, open_table
-from gate.decide import BUILT_IN, Compared, Judgement, Progress, counted, decided, installed, nothing
+from gate.stories.decide import BUILT_IN, Compared, Judgement, Progress, counted, decided, installed, nothing
 from gate.decisions.record import Contract, ExpectationRow, HoldoutRow, ModelRow, Promotable, Target
 from gate.engines.local import InProcess, ModelInfo, Worker, score
 from gate.errors import EvidenceError, GateError, Problem, UsageError
-from gate.log import log
+from gate.stories.log import log
 from gate.policy.load import load_policy
 from gate.policy.rules import Policy
 from gate.registry.manifest import model_digest
@@ -62,7 +62,7 @@ def check(
     ``in_process`` trusts them with this one. The verdict is logged as an MLflow run unless ``log_run`` is False;
     ``tag`` notes it on the candidate's version too. No alias is moved.
 
-    Returns a :class:`gate.decide.Judgement`, whatever the verdict. UsageError for options and policy, EvidenceError for
+    Returns a :class:`gate.stories.decide.Judgement`, whatever the verdict. UsageError for options and policy, EvidenceError for
     what is missing or cannot be trusted: the registry, the models, the held-out set.
 
     Example::

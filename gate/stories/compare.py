@@ -16,7 +16,7 @@ from gate.data.columns import batch_rows, require_columns
 from gate.data.digests import ContentDigest
 from gate.data.identity import UniqueIds
 from gate.data.tables import Table, open_table
-from gate.decide import Compared, Judgement, Progress, counted, decided, nothing
+from gate.stories.decide import Compared, Judgement, Progress, counted, decided, nothing
 from gate.decisions.record import HoldoutRow, ModelRow, Promotable
 from gate.errors import EvidenceError, Problem, UsageError
 from gate.policy.load import load_policy

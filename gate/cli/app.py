@@ -1,0 +1,95 @@
+"""The group of commands, loaded one at a time, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from gate.errors import ExitCode, GateError, did_you_mean
+
+# Written out, not asked of the commands: `gate --help` must not import them.
+COMMANDS = {
+    "check": ("gate.cli.check", "Judge a candidate of an MLflow registry against its incumbent."),
+    "compare": ("gate.cli.compare", "Judge predictions of two models, without a registry."),
+    "promote": ("gate.cli.promote", "Move the alias to a candidate that was allowed."),
+    "policy": ("gate.cli.policy", "Check a policy file."),
+    "demo": ("gate.cli.demo", "See the gate at work on models trained before your eyes."),
+}
+
+EPILOG = "Exit codes: 0 allow, 2 usage, 10 refused, 11 inconclusive, 12 evidence missing or not to be trusted, 13 conflict, 70 internal error. Only 0 allows."
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are run, or when their own help is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            ctx.fail(f"no such command {args[0]!r}{did_you_mean(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
+
+
+def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"gate {version('model-update-gate')}")
+        ctx.exit()
+
+
+@click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+def gate() -> None:
+    """A regression gate for model updates: it counts what an update breaks, and promotes only with evidence."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; nothing but 0 allows, whatever happens."""
+    try:
+        code = gate.main(
+            args=list(sys.argv[1:] if arguments is None else arguments), prog_name="gate", standalone_mode=False
+        )
+        sys.stdout.flush()
+        return int(code or 0)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return int(ExitCode.USAGE)
+    except GateError as error:
+        click.secho("Error: ", fg="red", nl=False, err=True)
+        click.echo(str(error), err=True)
+        return int(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:  # whoever read our output has gone; the result was not heard, so it does not count
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.INTERNAL)
+    except Exception as error:  # the last resort: an uncaught error must not look like a verdict
+        if "-v" in sys.argv or "--verbose" in sys.argv:
+            import traceback
+
+            traceback.print_exc()
+        click.echo(
+            f"Internal error: {type(error).__name__}: {error}\n  -> nothing was decided; run again with -v to see where",
+            err=True,
+        )
+        return int(ExitCode.INTERNAL)

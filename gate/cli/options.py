@@ -1,0 +1,57 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def apply(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return apply
+
+
+loudness = _together(
+    click.option("-q", "--quiet", is_flag=True, help="No progress and no remarks on stderr."),
+    click.option("-v", "--verbose", is_flag=True, help="Show where an internal error came from."),
+)
+
+registry = _together(
+    click.option("--registry-uri", metavar="URI", help="MLflow registry [default: $MLFLOW_REGISTRY_URI]."),
+    click.option("--tracking-uri", metavar="URI", help="MLflow tracking store [default: $MLFLOW_TRACKING_URI]."),
+)
+
+result = _together(
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(["text", "json", "markdown"]),
+        default="text",
+        show_default=True,
+        help="What is written to stdout.",
+    ),
+    click.option(
+        "--report",
+        "reports",
+        metavar="FORMAT=PATH",
+        multiple=True,
+        help="Also write a report: text, json (the decision), markdown, samples (the flipped rows). Repeatable.",
+    ),
+)
+
+judging = _together(
+    click.option("--as-of", metavar="DAY", help="Judge as of this day, YYYY-MM-DD in UTC [default: today]."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Chooses which flipped rows are kept."),
+    click.option(
+        "--samples", type=click.IntRange(0), default=100, show_default=True, help="Flipped rows kept of each kind."
+    ),
+    click.option("--batch-rows", type=click.IntRange(1), help="Rows in a batch [default: some 64 MiB of them]."),
+)

@@ -1,0 +1,1 @@
+"""What the gate does, told once each: check, compare, promote, validate. They introduce the rooms to one another."""
