@@ -27,8 +27,8 @@ def write(decision: Decision, samples: Sequence[FlippedRow]) -> dict[str, bytes]
     return {"report.txt": ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")}
 
 
-def lay_out(shown: View, console: Console) -> None:
-    """Print a view."""
+def lay_out(shown: View, console: Console, brief: bool = False) -> None:
+    """Print a view; ``brief`` leaves out the cells, the flipped rows and the provenance."""
     console.print(Text(shown.headline, style=_STYLES.get(shown.headline, "")))
     for sentence in shown.sentences:
         console.print(Text(sentence))
@@ -45,6 +45,8 @@ def lay_out(shown: View, console: Console) -> None:
         console.print(grid)
         console.print()
     _print(console, ["rate", "seen", "bounds, each one-sided"], shown.rates, [_RIGHT, _RIGHT])
+    if brief:
+        return
     _section(console, f"The policy (bounds at {shown.confidence} each)")
     widths = _widths([line for rule in shown.rules for line in rule.cells])
     for rule in shown.rules:

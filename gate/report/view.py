@@ -16,6 +16,7 @@ from gate.report import words
 
 MOST_CELLS = 5
 MOST_SAMPLES = 10
+MOST_NAMED = 3
 
 _HEADLINES = {
     Verdict.ALLOW: "ALLOWED",
@@ -106,7 +107,7 @@ def view(decision: Decision, samples: Sequence[FlippedRow]) -> View:
         ),
         n=words.rows(counts.n),
         confidence=words.percent(decision.evidence.confidence),
-        rates=tuple(_rate_line(row) for row in decision.rates),
+        rates=tuple(_rate_line(row) for row in _shown_rates(decision)),
         rules=tuple(_rules(decision)),
         harmed=tuple(_harmed(decision)),
         flips=tuple(
@@ -143,15 +144,24 @@ def _sentences(decision: Decision) -> tuple[str, ...]:
     over = f" replace {_who(old)}" if old else " be promoted"
     decided = deciding(decision)
     if decision.verdict is Verdict.ALLOW:
-        enforced = [f for f in decision.findings if f.severity is Severity.ENFORCE]
-        first = f"{who} may{over}: all {len(enforced)} enforced findings pass."
-        return (first, *((f"The tightest is {_found(decision, decided)}",) if decided else ()))
+        enforced = [f.status for f in decision.findings if f.severity is Severity.ENFORCE]
+        warned = enforced.count(Status.WARN)
+        but = f", {warned} of them with a warning" if warned else ""
+        first = f"{who} may{over}: none of the {len(enforced)} enforced findings stands against it{but}."
+        return (first, *((f"The tightest: {_found(decision, decided)}",) if decided else ()))
     if decided is None:
         return (f"{who} must not{over}: no enforced rule is left, and what is not checked is not allowed.",)
-    others = sum(f.status is decided.status and f.severity is Severity.ENFORCE for f in decision.findings) - 1
-    more = f" {others} more {'finding is' if others == 1 else 'findings are'} like it." if others else ""
     verb = "must not" if decision.verdict is Verdict.REFUSE else "is not shown to be safe to"
-    sentences = [f"{who} {verb}{over}.", f"What decides: {_found(decision, decided)}{more}"]
+    sentences = [f"{who} {verb}{over}.", f"What decides: {_found(decision, decided)}"]
+    others = [
+        f
+        for f in decision.findings
+        if f.status is decided.status and f.severity is Severity.ENFORCE and f is not decided
+    ]
+    if others:
+        named = ", ".join(f"'{words.printable(f.rule)}' ({words.cell(f.cell)})" for f in others[:MOST_NAMED])
+        more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+        sentences.append(f"Likewise {decided.status.value}: {named}{more}.")
     if decided.because:
         sentences.append(f"Why the rule is there: {words.printable(decided.because)}")
     return tuple(sentences)
@@ -233,6 +243,15 @@ def _next_steps(decision: Decision) -> tuple[str, ...]:
 
 
 # the tables
+
+
+_ALWAYS_SHOWN = ("error_rate", "error_rate_change", "nfr", "pfr", "relative_nfr", "btc")
+
+
+def _shown_rates(decision: Decision) -> list[RateRow]:
+    """The rates that everybody should see, and those that a rule is about; the decision holds them all."""
+    asked = {finding.rate for finding in decision.findings}
+    return [row for row in decision.rates if row.rate in asked or row.rate in _ALWAYS_SHOWN]
 
 
 def _rate_line(row: RateRow) -> tuple[str, str, str]:

@@ -1,0 +1,87 @@
+"""Values are numbered once, over batches and columns, and never taken for one another."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from gate.tasks.batch import Answers, Batch
+from gate.tasks.classification import in_order
+from gate.tasks.vocabulary import Vocabulary, plain
+
+
+def test_four_values_that_look_alike_have_four_codes():
+    vocabulary = Vocabulary()
+    codes = [vocabulary.code(value) for value in (1, 1.0, True, "1", 1, True)]
+    assert codes == [0, 1, 2, 3, 0, 2]
+    assert len(vocabulary) == 4
+    assert 1 in vocabulary
+    assert False not in vocabulary
+
+
+def test_nan_and_null_are_the_value_none_once():
+    vocabulary = Vocabulary()
+    assert vocabulary.encode(pa.array([float("nan"), None, 0.5, float("nan")])).codes.tolist() == [0, 0, 1, 0]
+    assert vocabulary.encode(pa.array([np.nan])).codes.tolist() == [0]
+    assert vocabulary.values == [None, 0.5]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([5, 3, 5, 2**21, -1]),
+        pa.array([5, 3, 5]),
+        pa.array([200, 3, 200], pa.uint8()),
+        pa.array([2**64 - 1, 0], pa.uint64()),
+        pa.array([5, None, 3]),
+        pa.array([True, None, False]),
+        pa.array(["b", "a", None, "b"]),
+        pa.array(["b", "a", None, "b"]).dictionary_encode(),
+        pa.array(["b", "a", None, "b"]).dictionary_encode("encode"),
+        pa.DictionaryArray.from_arrays(pa.array([0, 1, 2, 1]), pa.array(["x", "x", "y"])),
+        pa.array([1, 2, 1]).dictionary_encode(),
+        pa.array([0.5, -0.5]),
+        pa.nulls(3),
+        pa.array([], pa.int64()),
+        pa.array([], pa.string()),
+    ],
+    ids=str,
+)
+def test_decoding_what_was_encoded_gives_the_column_back(column):
+    vocabulary = Vocabulary(["first"])
+    for _ in range(2):  # the second time over known values
+        codes = vocabulary.encode(column)
+        assert [codes.values[code] for code in codes.codes.tolist()] == column.to_pylist()
+    assert len(vocabulary) == 1 + len(set(column.to_pylist()))
+
+
+def test_small_and_large_integers_share_their_codes():
+    vocabulary = Vocabulary([7])
+    assert vocabulary.encode(pa.array([7, 8])).codes.tolist() == [0, 1]
+    assert vocabulary.encode(pa.array([7, 8, None])).codes.tolist() == [0, 1, 2]
+    assert vocabulary.encode(pa.array([-7, 8])).codes.tolist() == [3, 1]
+
+
+def test_a_slice_of_a_column_is_encoded_from_where_it_starts():
+    for column in (pa.array(["a", "b", "c"]), pa.array([1, 2, 3]), pa.array(["a", "b", "c"]).dictionary_encode()):
+        part = column.slice(1, 2)
+        codes = Vocabulary().encode(part)
+        assert [codes.values[code] for code in codes.codes.tolist()] == part.to_pylist()
+
+
+def test_other_types_are_coded_by_their_text():
+    assert plain(pa.array([b"a", None])).to_pylist() == ["a", None]
+    assert plain(pa.array(["a"]).dictionary_encode()).type == pa.string()
+    assert plain(pa.nulls(1)).to_pylist() == [None]
+
+
+def test_the_order_of_cells_is_null_booleans_numbers_text():
+    assert sorted(["10", 2, True, None, "b", 0.5, False], key=in_order) == [None, False, True, 0.5, 2, "10", "b"]
+
+
+def test_a_batch_knows_its_length_and_answers_their_width():
+    one = Batch(pa.array([1]), pa.array(["a"]), Answers(pa.array(["a"])), None)
+    assert len(one) == 1
+    assert one.candidate.width is None
+    assert Answers(pa.array([[1.0, 2.0]], pa.list_(pa.float64(), 2))).width == 2
