@@ -14,7 +14,9 @@ from gate.cli import options
 @click.option("--model", metavar="NAME", help="Registered model; needed unless both references are full URIs.")
 @click.option("--candidate", metavar="REF", required=True, help="7, @alias, latest, or models:/..., runs:/... URI.")
 @click.option("--incumbent", metavar="REF", required=True, help="The version in use, named likewise.")
-@click.option("--data", metavar="FILE", required=True, help="Held-out set: Parquet, CSV, Feather, JSON Lines; or a URI.")
+@click.option(
+    "--data", metavar="FILE", required=True, help="Held-out set: Parquet, CSV, Feather, JSON Lines; or a URI."
+)
 @click.option("--policy", metavar="FILE", required=True, type=click.Path(path_type=Path), help="Policy file.")
 @options.registry
 @click.option("--no-log", is_flag=True, help="Log no MLflow run.")

@@ -15,7 +15,9 @@ from gate.cli import options
 @click.option("--label", metavar="COL", help="Column with the right answer [default: the policy's holdout.label].")
 @click.option("--incumbent", metavar="COL", help="Column with the incumbent's answers.")
 @click.option("--candidate", metavar="COL", help="Column with the candidate's answers.")
-@click.option("--id", "id", metavar="COL", help="Column that names the rows [default: holdout.id, else the row number].")
+@click.option(
+    "--id", "id", metavar="COL", help="Column that names the rows [default: holdout.id, else the row number]."
+)
 @click.option("--incumbent-predictions", metavar="FILE", help="Two files instead of one: the incumbent's,")
 @click.option("--candidate-predictions", metavar="FILE", help="and the candidate's, joined by --id.")
 @click.option("--prediction", metavar="COL", help="With two files: the column with the answers.")

@@ -10,7 +10,7 @@ import hashlib
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gate.core.matrix import Key, MatrixCounts
 from gate.core.outcomes import Codes, Outcomes, Value
 
-Integers = Union[int, NDArray[Any]]
+Integers = int | NDArray[Any]
 """One count, or an array of counts with one element per cell."""
 
 OVERALL = "overall"

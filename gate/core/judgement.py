@@ -86,9 +86,9 @@ class Source:
 class Finding:
     """What one rule found in one cell.
 
-    ``estimate``, ``bound`` (the one that decides, an upper or a lower as ``side`` says), ``limit`` and ``margin`` are in the
-    rate's own unit, not in percent. ``margin`` is how far the deciding number lies on the right side of the limit,
-    below zero when it lies on the wrong one. ``n`` is the denominator of the rate. Undefined numbers are None.
+    ``estimate``, ``bound`` (the one that decides, an upper or a lower as ``side`` says), ``limit`` and ``margin`` are
+    in the rate's own unit, not in percent. ``margin`` is how far the deciding number lies on the right side of the
+    limit, below zero when it lies on the wrong one. ``n`` is the denominator of the rate. Undefined numbers are None.
     ``rows_needed`` is how many rows more would settle an inconclusive finding at the rate seen; ``passes_with`` is the
     largest numerator with which these ``n`` would have passed, where there is one.
     """
@@ -161,7 +161,8 @@ def statuses(
 def verdict(findings: Iterable[Finding]) -> Verdict:
     """The worst of the enforced, unwaived findings: error over fail over inconclusive over pass.
 
-    No such finding at all is an error: nothing was checked, so nothing is allowed. An error counts whatever its severity.
+    No such finding at all is an error: nothing was checked, so nothing is allowed. An error counts whatever its
+    severity.
 
     >>> verdict([]).value
     'error'

@@ -1,7 +1,7 @@
 """The paired comparison of two models: bounds on the change of error rate, and whether there is a change at all.
 
-``negative`` (b) counts rows that the incumbent had right and the candidate wrong, ``positive`` (c) the reverse, ``n`` all
-rows. The change of error rate is (b - c) / n, candidate minus incumbent.
+``negative`` (b) counts rows that the incumbent had right and the candidate wrong, ``positive`` (c) the reverse, ``n``
+all rows. The change of error rate is (b - c) / n, candidate minus incumbent.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ CLOPPER_PEARSON = "Clopper-Pearson"
 class Estimate:
     """A rate of one cell or, with arrays in every field, of many.
 
-    ``estimate`` is NaN and ``n`` is 0 where the rate is undefined. ``lower`` and ``upper`` are one-sided bounds, each at
-    ``confidence``; ``numerator`` and ``n`` are counts.
+    ``estimate`` is NaN and ``n`` is 0 where the rate is undefined. ``lower`` and ``upper`` are one-sided bounds, each
+    at ``confidence``; ``numerator`` and ``n`` are counts.
     """
 
     estimate: Floats
@@ -43,9 +43,9 @@ class Rate:
     """One rate: what it means, how it follows from the counts, and how sure it is.
 
     ``numerator`` and ``n`` map counts to counts; the estimate is their quotient, but for ratios of rates, which bring
-    their own ``value``. ``percent`` says that a limit on it carries a ``%`` sign (else it is a bare ratio). ``of`` is set
-    where the rate is that of one model alone, so that it can be judged without an incumbent. ``low`` and ``high`` are
-    the ends of its range; ``harmful`` says whether more of it is worse.
+    their own ``value``. ``percent`` says that a limit on it carries a ``%`` sign (else it is a bare ratio). ``of`` is
+    set where the rate is that of one model alone, so that it can be judged without an incumbent. ``low`` and ``high``
+    are the ends of its range; ``harmful`` says whether more of it is worse.
     """
 
     name: str

@@ -70,8 +70,8 @@ def _id(plain: dict[str, Any]) -> str:
 def read_decision(source: str | os.PathLike[str] | bytes) -> Decision:
     """Read a decision from a file or from its bytes.
 
-    UsageError for a file that is absent; EvidenceError for one that is no decision, is of another schema version, or was
-    edited: its content must hash to its id.
+    UsageError for a file that is absent; EvidenceError for one that is no decision, is of another schema version, or
+    was edited: its content must hash to its id.
     """
     where = "decision" if isinstance(source, bytes) else os.fspath(source)
     raw = source if isinstance(source, bytes) else _bytes_of(source)

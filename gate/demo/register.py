@@ -19,22 +19,23 @@ from torch import nn
 EXPERIMENT = "digits"
 
 
-def open_registry(folder: Path) -> str:
+def open_registry(folder: Path, uri: str | None = None) -> str:
     """Make ``folder`` a registry, or open the one that it is, and let MLflow use it; returns its URI.
 
-    The URI is ``sqlite:///<folder>/mlflow.db``, for tracking and registry alike. MLflow keeps both for the whole
-    process, so a process works with one registry.
+    The URI is ``sqlite:///<folder>/mlflow.db``, for tracking and registry alike, unless ``uri`` names a server. MLflow
+    keeps both for the whole process, so a process works with one registry.
     """
     mlflow = _quiet_mlflow()
 
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    uri = f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
+    served = uri is not None
+    uri = uri or f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     if mlflow.get_experiment_by_name(EXPERIMENT) is None:
         # without a location of its own, an experiment puts its files below the working directory
-        mlflow.create_experiment(EXPERIMENT, artifact_location=(folder / "artifacts").as_uri())
+        mlflow.create_experiment(EXPERIMENT, artifact_location=None if served else (folder / "artifacts").as_uri())
     return uri
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from gate.core.judgement import Verdict
 from gate.errors import UsageError
+from gate.report.files import Wanted, write_reports
 from gate.stories.check import check
 from gate.stories.decide import Judgement, Progress, nothing
 from gate.stories.promote import promote
 
-MODEL = "digits"
 Say = Callable[[str], None]
 Show = Callable[[Judgement, bool], None]
 
@@ -38,11 +38,21 @@ class Told:
         return self.candidate.verdict is Verdict.REFUSE and self.champion == 3
 
 
-def demo(folder: Path, *, seed: int = 0, say: Say, show: Show, progress: Progress = nothing) -> Told:
-    """Train three classifiers of handwritten digits, register them in ``folder``, and let the gate decide.
+def demo(
+    folder: Path,
+    *,
+    seed: int = 0,
+    say: Say,
+    show: Show,
+    progress: Progress = nothing,
+    registry_uri: str | None = None,
+    model: str = "digits",
+) -> Told:
+    """Train three classifiers of handwritten digits, register them, and let the gate decide.
 
-    ``folder`` must be absent or empty (UsageError). ``say`` is given the story a paragraph at a time, ``show`` each
-    judgement and whether to be brief. Takes about a minute on two cores.
+    ``folder`` must be absent or empty (UsageError); it holds everything, the registry too unless ``registry_uri`` names
+    another one, where ``model`` must be a new name. ``say`` is given the story a paragraph at a time, ``show`` each
+    judgement and whether to be brief. Takes about half a minute on two cores.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError("the folder is not empty", where=str(folder), hint="name another one with --dir")
@@ -52,8 +62,8 @@ def demo(folder: Path, *, seed: int = 0, say: Say, show: Show, progress: Progres
     from gate.demo.training import train_candidate, train_distilled, train_incumbent
 
     folder.mkdir(parents=True, exist_ok=True)
-    registry = f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
-    open_registry(folder)
+    registry = registry_uri or f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
+    open_registry(folder, registry_uri)
     split = split_digits(seed)
     holdout = write_images(split.held_out, folder / "holdout.parquet")
     policy = folder / "policy.yaml"
@@ -62,14 +72,12 @@ def demo(folder: Path, *, seed: int = 0, say: Say, show: Show, progress: Progres
     def judged(version: int) -> Judgement:
         decision = folder / f"decision-{version}.json"
         say(
-            _command("gate check", f"--model {MODEL} --candidate {version} --incumbent @champion")
+            _command("gate check", f"--model {model} --candidate {version} --incumbent @champion")
             + f" \\\n      --data {shlex.quote(str(holdout))} --policy {shlex.quote(str(policy))}"
             + f" \\\n      --registry-uri {shlex.quote(registry)} --report json={shlex.quote(str(decision))}"
         )
-        from gate.report.files import Wanted, write_reports
-
         found = check(
-            model=MODEL,
+            model=model,
             candidate=str(version),
             incumbent="@champion",
             data=holdout,
@@ -84,16 +92,20 @@ def demo(folder: Path, *, seed: int = 0, say: Say, show: Show, progress: Progres
     say(
         f"Everything below happens in {folder}: an MLflow registry (SQLite, no server), {len(split.held_out)} held-out"
         " images of handwritten digits, and a policy."
+        if registry_uri is None
+        else f"The models are registered in {registry}; {folder} holds {len(split.held_out)} held-out images and a policy."
     )
     say("1. The model in use: a small network, trained on 250 images, registered as version 1, alias champion.")
     progress("training the incumbent", 0, None)
     incumbent = train_incumbent(split.incumbent, seed)
-    register_model(incumbent, MODEL, alias="champion", description="Fully connected, 16 hidden units, 250 images.")
+    register_model(incumbent, model, alias="champion", description="Fully connected, 16 hidden units, 250 images.")
 
-    say("2. An update: a convolutional network, trained on 350 other images, registered as version 2. May it replace it?")
+    say(
+        "2. An update: a convolutional network, trained on 350 other images, registered as version 2. May it replace it?"
+    )
     progress("training the candidate", 0, None)
     second = register_model(
-        train_candidate(split.candidate, seed), MODEL, description="Convolutional, 350 images, cross entropy."
+        train_candidate(split.candidate, seed), model, description="Convolutional, 350 images, cross entropy."
     )
     candidate = judged(second)
     show(candidate, False)
@@ -106,7 +118,7 @@ def demo(folder: Path, *, seed: int = 0, say: Say, show: Show, progress: Progres
     progress("training against the incumbent", 0, None)
     third = register_model(
         train_distilled(split.candidate, incumbent, seed),
-        MODEL,
+        model,
         description="Convolutional, 350 images, focal distillation from version 1.",
     )
     distilled = judged(third)

@@ -1,7 +1,7 @@
 """What a model may see of the gate's environment, and what of its messages may be shown.
 
-An allow-list: a variable that nobody thought of stays outside. A model runs as the same user on the same machine, so this
-keeps tokens out of its way; it is no sandbox against one that goes looking for them.
+An allow-list: a variable that nobody thought of stays outside. A model runs as the same user on the same machine, so
+this keeps tokens out of its way; it is no sandbox against one that goes looking for them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def worker_environment(parent: Mapping[str, str], *, home: str, threads: int) ->
 
     Nothing whose name looks like a secret, and nothing of ``MLFLOW_`` or ``AWS_``, gets through.
 
-    >>> worker_environment({"PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "x", "LC_ALL": "C"}, home="/h", threads=2)["LC_ALL"]
+    >>> worker_environment({"AWS_SECRET_ACCESS_KEY": "x", "LC_ALL": "C"}, home="/h", threads=2)["LC_ALL"]
     'C'
     """
     allowed = {

@@ -71,7 +71,7 @@ class InProcess:
         """Let go of the model."""
         self._model = None
 
-    def __enter__(self) -> InProcess:  # noqa: PYI034  typing.Self is of Python 3.11
+    def __enter__(self) -> InProcess:
         return self
 
     def __exit__(

@@ -34,9 +34,9 @@ def score(
 
     ``workers`` are loaded (:meth:`Worker.load`), and serve one call. The item that goes with a batch (its ids, its
     labels) stays here: no model sees it. A model that names its columns is sent those only. Reading, sending, both
-    models and the consumer overlap; no more than a few batches are held at a time. No batches give no answers. The first
-    failure of a model, or of ``batches``, ends all processes and is raised: :class:`EvidenceError` for a model. A batch
-    without rows is a ``ValueError``.
+    models and the consumer overlap; no more than a few batches are held at a time. No batches give no answers. The
+    first failure of a model, or of ``batches``, ends all processes and is raised: :class:`EvidenceError` for a model. A
+    batch without rows is a ``ValueError``.
 
     Example::
 
@@ -51,7 +51,7 @@ def score(
             worker.ready()
         with closing(answered):
             for item, answers in answered:
-                for form, answer in zip(forms, answers):
+                for form, answer in zip(forms, answers, strict=True):
                     form.check(answer)
                 yield item, answers
         for worker in workers:
@@ -104,8 +104,8 @@ def at_least_one_row(batch: pa.RecordBatch) -> None:
 class Pipeline(Generic[Item]):
     """The threads between the batches and the answers of :func:`overlapped`.
 
-    A batch takes one of ``IN_FLIGHT`` slots before it is read and gives it back when it is answered by all, so the queues
-    need no bounds of their own.
+    A batch takes one of ``IN_FLIGHT`` slots before it is read and gives it back when it is answered by all, so the
+    queues need no bounds of their own.
     """
 
     def __init__(self, workers: Sequence[Worker], batches: Iterable[tuple[Item, pa.RecordBatch]]) -> None:
@@ -187,7 +187,7 @@ class Pipeline(Generic[Item]):
                 at_least_one_row(batch)
                 encoded: dict[tuple[str, ...] | None, pa.Buffer] = {}
                 self._items.append(item)
-                for inbox, names in zip(self._to_send, columns):
+                for inbox, names in zip(self._to_send, columns, strict=True):
                     if names not in encoded:
                         encoded[names] = wire.to_ipc(wanted(batch, names))
                     inbox.put((encoded[names], batch.num_rows))

@@ -82,8 +82,8 @@ class Worker:
     ) -> Worker:
         """Spawn the process and return at once: it imports MLflow while the gate goes on.
 
-        ``timeout`` in seconds is for loading and for each batch; ``threads`` is its share of the cores (default: half of
-        them); its output goes to ``ROLE.log`` in ``log_dir`` (default: a temporary folder that goes with it).
+        ``timeout`` in seconds is for loading and for each batch; ``threads`` is its share of the cores (default: half
+        of them); its output goes to ``ROLE.log`` in ``log_dir`` (default: a temporary folder that goes with it).
         """
         scratch = tempfile.TemporaryDirectory(prefix="gate-worker-", ignore_cleanup_errors=True)
         home = Path(scratch.name)
@@ -159,7 +159,7 @@ class Worker:
     # --- the end
 
     def kill(self) -> None:
-        """End the process and everything that it started, at once. Another thread may still be waiting for an answer."""
+        """End the process and all that it started, at once. Another thread may still be waiting for an answer."""
         self._killed = True
         self._kill_group()
         self._process.wait()
@@ -176,7 +176,7 @@ class Worker:
         os.close(self._from_worker)
         self._scratch.cleanup()
 
-    def __enter__(self) -> Worker:  # noqa: PYI034  typing.Self is of Python 3.11
+    def __enter__(self) -> Worker:
         return self
 
     def __exit__(

@@ -5,14 +5,14 @@ Loading a model runs its code, so the gate never loads one itself. It runs this 
     python -I .../gate/engines/worker.py FD_IN FD_OUT
 
 with a scrubbed environment (``gate.engines.environment``). The file stands alone: it imports the standard library,
-NumPy, pyarrow, pandas and MLflow, never ``gate``, so that an interpreter of another environment can run it too. It needs
-POSIX pipes: Linux and macOS.
+NumPy, pyarrow, pandas and MLflow, never ``gate``, so that an interpreter of another environment can run it too. It
+needs POSIX pipes: Linux and macOS.
 
 A conversation is ``LOAD -> READY``, then one ``BATCH -> ANSWER`` after another, then ``END -> DONE``. Whatever goes
 wrong is a ``FAIL``, after which the worker leaves. A worker that leaves without ``DONE`` has failed, whatever its exit
-code says. Each frame is a magic number, its kind, the length of its payload, and the payload: JSON, or for ``BATCH`` and
-``ANSWER`` an Arrow IPC stream of one record batch. Standard output and error belong to the model; the gate sends them to
-a log.
+code says. Each frame is a magic number, its kind, the length of its payload, and the payload: JSON, or for ``BATCH``
+and ``ANSWER`` an Arrow IPC stream of one record batch. Standard output and error belong to the model; the gate sends
+them to a log.
 """
 
 from __future__ import annotations
@@ -167,7 +167,10 @@ def frame(batch: pa.RecordBatch, schema: Any, *, split: bool) -> Any:
                 f"its signature has {len(schema.inputs)} input(s) without names, but {len(names)} columns are offered",
                 "log the model with a signature that names its columns",
             )
-        columns = [cast(column, spec.type, name) for column, spec, name in zip(batch.columns, schema.inputs, names)]
+        columns = [
+            cast(column, spec.type, name)
+            for column, spec, name in zip(batch.columns, schema.inputs, names, strict=True)
+        ]
     # MLflow copies each column of a signature while it checks it: Arrow's buffers may be lent as they are.
     return pa.RecordBatch.from_arrays(columns, names=names).to_pandas(split_blocks=split)
 
@@ -232,7 +235,7 @@ def is_list(kind: pa.DataType) -> bool:
 
 
 def unnamed_tensor(batch: pa.RecordBatch, spec: Any) -> np.ndarray:
-    """The array of a signature with one unnamed tensor: the one list or bytes column, else the matrix of all numbers."""
+    """The array of a signature with one unnamed tensor: its one list or bytes column, else all its numbers."""
     whole = [
         field.name
         for field in batch.schema
@@ -316,7 +319,9 @@ def reshaped(array: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray
     >>> reshaped(np.zeros((5, 12)), (-1, 3, 2, 2), "x").shape
     (5, 3, 2, 2)
     """
-    if array.ndim == len(shape) and all(want in (-1, has) for want, has in zip(shape[1:], array.shape[1:])):
+    if array.ndim == len(shape) and all(
+        want in (-1, has) for want, has in zip(shape[1:], array.shape[1:], strict=True)
+    ):
         return array
     row, want = math.prod(array.shape[1:]), list(shape[1:])
     known = math.prod(size for size in want if size != -1)
@@ -384,9 +389,9 @@ def image_array(image: Any, shape: tuple[int, ...]) -> np.ndarray:
 def answer_batch(result: Any, rows: int) -> pa.RecordBatch:
     """A model's result as a record batch of one column, one row per row asked.
 
-    A column of labels or scores, or a fixed-size list per row for a matrix of scores; column names of a matrix travel in
-    the schema's metadata. Raises :class:`Refusal` for anything else: another number of rows, a reordered index, three
-    dimensions, ragged rows, objects of no known kind.
+    A column of labels or scores, or a fixed-size list per row for a matrix of scores; column names of a matrix travel
+    in the schema's metadata. Raises :class:`Refusal` for anything else: another number of rows, a reordered index,
+    three dimensions, ragged rows, objects of no known kind.
 
     >>> answer_batch(np.array([[0.25, 0.75]]), 1).column(0)[0].as_py()
     [0.25, 0.75]
@@ -529,8 +534,8 @@ FLOATS = (pa.float32(), pa.float64())
 def load(path: str) -> LoadedModel:
     """Load an MLflow model from a folder. Runs its code.
 
-    Raises what loading raises, and :class:`Refusal` when scikit-learn warns that the model was saved by another version:
-    its answers may then silently differ.
+    Raises what loading raises, and :class:`Refusal` when scikit-learn warns that the model was saved by another
+    version: its answers may then silently differ.
     """
     import mlflow.pyfunc
 
@@ -567,7 +572,7 @@ def raw_model(pyfunc: Any) -> Any:
     for unwrap in ("get_raw_model", "unwrap_python_model"):
         try:
             return getattr(pyfunc, unwrap)()
-        except Exception:  # noqa: BLE001, S112  foreign code may raise anything
+        except Exception:  # noqa: BLE001  foreign code may raise anything
             continue
     return None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
-Scalar = Union[StrictBool, StrictInt, StrictFloat, StrictStr, None]
-Limit = Union[StrictStr, StrictInt, StrictFloat]
+Scalar = StrictBool | StrictInt | StrictFloat | StrictStr | None
+Limit = StrictStr | StrictInt | StrictFloat
 Name = Annotated[StrictStr, Field(min_length=1)]
 Percent = Annotated[StrictStr, Field(pattern=r"^\s*[+-]?[0-9]+(\.[0-9]+)?\s*%\s*$")]
 

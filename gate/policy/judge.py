@@ -22,8 +22,8 @@ from gate.policy.rules import Rule
 def judge(rules: Sequence[Rule], measured: Measured) -> tuple[Finding, ...]:
     """What every rule finds in every cell, in the order of the rules and of the cells; no rules give no findings.
 
-    UsageError, with the policy's file and line, for a rule that matches no cell or an override whose cell does not exist;
-    all such mistakes are reported together.
+    UsageError, with the policy's file and line, for a rule that matches no cell or an override whose cell does not
+    exist; all such mistakes are reported together.
     """
     problems: list[Problem] = []
     findings: list[Finding] = []

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, DocumentStartEvent, NodeEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 _DEEPEST = 32
 _LARGEST = 4 * 1024 * 1024
@@ -67,6 +68,10 @@ def read(text: str) -> Document:
         mark = error.problem_mark or error.context_mark
         where = Position(1, 1) if mark is None else Position.of(mark)
         return Document(None, mistakes=((where, f"not YAML: {error.problem or error.context}"),))
+    except ReaderError as error:
+        lines = text[: error.position].split("\n")
+        where = Position(len(lines), len(lines[-1]) + 1)
+        return Document(None, mistakes=((where, f"not YAML: the character {chr(error.character)!r} is not allowed"),))
     except (YAMLError, ValueError, OverflowError) as error:
         return Document(None, mistakes=((Position(1, 1), f"not YAML: {error}"),))
     builder = _Builder()

@@ -257,7 +257,11 @@ def _shown_rates(decision: Decision) -> list[RateRow]:
 def _rate_line(row: RateRow) -> tuple[str, str, str]:
     about = rate(row.rate, row.of)
     low, high = (words.number(bound, row.rate, row.of) for bound in (row.lower, row.upper))
-    return about.title, words.number(row.estimate, row.rate, row.of), f"{low} to {high if row.upper is not None else 'any'}"
+    return (
+        about.title,
+        words.number(row.estimate, row.rate, row.of),
+        f"{low} to {high if row.upper is not None else 'any'}",
+    )
 
 
 def _rules(decision: Decision) -> list[RuleView]:
@@ -346,7 +350,9 @@ def _provenance(decision: Decision) -> tuple[tuple[str, str], ...]:
         ("decision", f"{decision.decision_id[:16]}, as of {decision.as_of}, exit code {decision.exit_code}"),
         (
             "promotable",
-            "yes, with gate promote" if decision.promotable.value else f"no: {words.printable(decision.promotable.because or '')}",
+            "yes, with gate promote"
+            if decision.promotable.value
+            else f"no: {words.printable(decision.promotable.because or '')}",
         ),
     ]
     return tuple(found)

@@ -20,7 +20,7 @@ from gate.data.columns import batch_rows, require_columns
 from gate.data.digests import ContentDigest
 from gate.data.identity import UniqueIds
 from gate.data.tables import Table, open_table
-from gate.stories.decide import BUILT_IN, Compared, Judgement, Progress, counted, decided, installed, nothing
+from gate.stories.decide import BUILT_IN, Compared, Judgement, Progress, counted, day, decided, installed, nothing
 from gate.decisions.record import Contract, ExpectationRow, HoldoutRow, ModelRow, Promotable, Target
 from gate.engines.local import InProcess, ModelInfo, Worker, score
 from gate.errors import EvidenceError, GateError, Problem, UsageError
@@ -74,6 +74,9 @@ def check(
     """
     rules = policy if isinstance(policy, Policy) else load_policy(policy)
     label = _label_column(rules)
+    as_of = day(as_of)
+    holdout = open_table(data)
+    require_columns(holdout, {"label": label, **_other_columns(rules)})
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gate-")))
         progress("starting the models' processes", 0, None)
@@ -88,8 +91,6 @@ def check(
         for role, side in sides.items():
             started[role].load(side.folder)
 
-        holdout = open_table(data)
-        require_columns(holdout, {"label": label, **_other_columns(rules)})
         progress("checking the contract", 0, None)
         contract, agreed = _contract(rules, holdout)
 
@@ -151,7 +152,9 @@ def _resolved(
     except MissingAlias as missing:
         if not rules.absolute_rules_only_without_incumbent:
             hint = "for a first version say on_missing_incumbent: absolute_rules_only in the policy"
-            raise EvidenceError(problems=[*missing.problems, Problem("nothing to compare with", rules.file, hint)]) from None
+            raise EvidenceError(
+                problems=[*missing.problems, Problem("nothing to compare with", rules.file, hint)]
+            ) from None
     for role, ref in refs.items():
         if model is not None and ref.name not in (None, model):
             raise UsageError(f"{ref.uri} is a version of {ref.name}, not of {model}", where=f"--{role}")
@@ -313,9 +316,7 @@ class _Reader:
             first += read.num_rows
 
     def batch(self, item: _Item, answers: dict[str, Any]) -> Batch:
-        return Batch(
-            item.ids, item.label, answers["candidate"], answers.get("incumbent"), item.slices, item.first_row
-        )
+        return Batch(item.ids, item.label, answers["candidate"], answers.get("incumbent"), item.slices, item.first_row)
 
     def finish(self, agreed: str | None) -> None:
         """The checks that need all rows: unique ids, and the same rows that the contract was met by."""

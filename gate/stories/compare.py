@@ -16,7 +16,7 @@ from gate.data.columns import batch_rows, require_columns
 from gate.data.digests import ContentDigest
 from gate.data.identity import UniqueIds
 from gate.data.tables import Table, open_table
-from gate.stories.decide import Compared, Judgement, Progress, counted, decided, nothing
+from gate.stories.decide import Compared, Judgement, Progress, counted, day, decided, nothing
 from gate.decisions.record import HoldoutRow, ModelRow, Promotable
 from gate.errors import EvidenceError, Problem, UsageError
 from gate.policy.load import load_policy
@@ -67,6 +67,7 @@ def compare(
         id=_agreed("id", id, rules.holdout.id, needed=predictions is None),
         slices=rules.holdout.slices,
     )
+    as_of = day(as_of)
     if predictions is not None:
         if incumbent_predictions is not None or candidate_predictions is not None:
             raise UsageError("give one table of predictions or two, not both", where="gate compare")
@@ -78,7 +79,9 @@ def compare(
     else:
         if incumbent_predictions is None or candidate_predictions is None:
             raise UsageError(
-                "no predictions", where="gate compare", hint="a file, or --incumbent-predictions and --candidate-predictions"
+                "no predictions",
+                where="gate compare",
+                hint="a file, or --incumbent-predictions and --candidate-predictions",
             )
         if prediction is None:
             raise UsageError("name the column of predictions", where="gate compare", hint="--prediction COL")
@@ -115,6 +118,18 @@ def _agreed(what: str, option: str | None, of_policy: str | None, needed: bool =
     return option if option is not None else of_policy
 
 
+def _apart(**columns: str | None) -> None:
+    """No column may stand for two things: predictions that are the label would be right by definition."""
+    purposes: dict[str, str] = {}
+    for purpose, column in columns.items():
+        if column is not None and (other := purposes.setdefault(column, purpose)) != purpose:
+            raise UsageError(
+                f"{other} and {purpose} are the same column {column!r}",
+                where=f"--{purpose}",
+                hint="each needs a column of its own",
+            )
+
+
 def _opened(source: Source) -> Table:
     if isinstance(source, Mapping):
         columns = {name: _column(values, name) for name, values in source.items()}
@@ -142,9 +157,8 @@ class _OneTable:
     def __init__(self, table: Table, columns: _Columns, incumbent: str, candidate: str) -> None:
         self.table = table
         self._columns, self._incumbent, self._candidate = columns, incumbent, candidate
+        _apart(label=columns.label, id=columns.id, incumbent=incumbent, candidate=candidate)
         require_columns(table, columns.wanted(incumbent=incumbent, candidate=candidate))
-        if incumbent == candidate:
-            raise UsageError(f"incumbent and candidate are the same column {incumbent!r}", where="gate compare")
         self._digest = ContentDigest()
 
     def batches(self, rows: int) -> Iterator[Batch]:
@@ -180,6 +194,7 @@ class _TwoTables:
         self.table = incumbent
         self._other = candidate
         self._columns, self._prediction = columns, prediction
+        _apart(label=columns.label, id=columns.id, prediction=prediction)
         self._digests = ContentDigest(), ContentDigest()
         self._label_here = columns.label in incumbent.schema.names
         self._label_there = columns.label in candidate.schema.names

@@ -117,7 +117,9 @@ def decided(
     with_incumbent = compared.incumbent is not None
     judged = [rule for rule in policy.rules if with_incumbent or not rule.needs_incumbent]
     left_out = tuple(
-        NotJudged(rule.id, "it compares with an incumbent, and there is none") for rule in policy.rules if rule not in judged
+        NotJudged(rule.id, "it compares with an incumbent, and there is none")
+        for rule in policy.rules
+        if rule not in judged
     )
     measured = Measured(table, policy.confidence)
     findings = judge(judged, measured)

@@ -39,9 +39,7 @@ def log(judged: Judgement, registry: Registry, *, experiment: str | None, tag: b
             dataset_name=decision.provenance.holdout.uri,
             dataset_digest=decision.provenance.holdout.digest[:36],
             artifacts={
-                name: content
-                for write in WRITERS.values()
-                for name, content in write(decision, judged.samples).items()
+                name: content for write in WRITERS.values() for name, content in write(decision, judged.samples).items()
             },
         )
     model = decision.provenance.candidate

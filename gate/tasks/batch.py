@@ -26,7 +26,7 @@ class Answers:
 
     @classmethod
     def of(cls, column: pa.Array) -> Answers:
-        """A column of predictions from a file, where lists of numbers all have one length but not the type that says so.
+        """A column of predictions from a file, whose lists of numbers have one length but not the type that says so.
 
         >>> Answers.of(pa.array([[0.1, 0.9], [0.8, 0.2]])).width
         2

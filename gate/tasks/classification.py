@@ -1,8 +1,8 @@
 """Classification, binary and multiclass: an answer is right if it is the label.
 
 Models may answer with labels, class indices, one number per class (probabilities or logits; the largest wins, the first
-of equals), or a score with a threshold. Text and integers are never taken for one another: where they meet, the policy's
-``classes`` say which integer is which name, or it is an error.
+of equals), or a score with a threshold. Text and integers are never taken for one another: where they meet, the
+policy's ``classes`` say which integer is which name, or it is an error.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
@@ -69,7 +71,7 @@ def test_counting_any_shards_in_any_order_and_merging_equals_counting_once(every
     edges = [0, *sorted(min(cut, len(everything)) for cut in cuts), len(everything)]
     shards = [
         count(outcomes(everything[start:end], start), seed=3, keep=keep)
-        for start, end in zip(edges, edges[1:], strict=False)
+        for start, end in pairwise(edges)
     ]
     random.shuffle(shards)
     assert contents(merge(shards)) == contents(count(outcomes(everything), seed=3, keep=keep))

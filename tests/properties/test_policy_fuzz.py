@@ -109,7 +109,7 @@ def flow(value: object) -> str:
     return str(value) if value is not None else "null"
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=150)
 @given(st.sampled_from(KEYS[:-1]), st.sampled_from(["rules", "rule", "top"]), node)
 def test_a_policy_with_anything_under_any_key_is_read_or_refused_with_its_place(key, level, value):
     line = f"{key}: {flow(value)}"

@@ -1,0 +1,91 @@
+"""UCI Adult, from registration to verdict and promotion, as ``docs/adult.md`` tells it. One run serves all claims."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT.parent / "shared" / "data" / "adult"
+
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"UCI Adult is not there: no folder {DATA}")
+
+
+class Run:
+    """The page's session: what it came to, and the files it left."""
+
+    def __init__(self, folder: Path) -> None:
+        write = ["--write"] if os.environ.get("GATE_REGENERATE") == "1" else []
+        command = [sys.executable, "docs/sessions.py", "docs/adult.md", "--keep", str(folder), *write]
+        self.done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        self.folder = folder
+
+    def decision(self, version: int) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / f"version-{version}.json").read_text(encoding="utf-8"))
+        return found
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(tmp_path_factory.mktemp("adult"))
+
+
+def test_the_page_shows_what_its_commands_print(run: Run) -> None:
+    assert run.done.returncode == 0, run.done.stdout + run.done.stderr
+
+
+def test_every_row_of_the_test_split_is_counted_once_overall_and_once_in_each_slice(run: Run) -> None:
+    decision = run.decision(2)
+    rows: dict[str, int] = {}
+    for cell in decision["cells"]:
+        rows[cell["by"]] = rows.get(cell["by"], 0) + cell["counts"]["n"]
+    assert decision["counts"]["n"] == 16_281
+    assert {by: rows[by] for by in ("class", "sex", "race")} == dict.fromkeys(("class", "sex", "race"), 16_281)
+
+
+def test_the_counts_are_those_of_the_two_pipelines_called_by_hand(run: Run) -> None:
+    import mlflow
+    import pandas as pd
+
+    uri = f"sqlite:///{run.folder}/mlflow.db"
+    people = pd.read_parquet(run.folder / "holdout.parquet")
+    client = mlflow.MlflowClient(uri, uri)
+    right = {}
+    for version in ("1", "2"):
+        source = client.get_model_version("income", version).model_id
+        location = client.get_logged_model(source).artifact_location
+        model = mlflow.sklearn.load_model(str(run.folder / location.removeprefix("file://")))
+        right[version] = model.predict(people) == people["income"]
+    counts = run.decision(2)["counts"]
+    assert counts["both_right"] == int((right["1"] & right["2"]).sum())
+    assert counts["negative"] == int((right["1"] & ~right["2"]).sum())
+    assert counts["positive"] == int((~right["1"] & right["2"]).sum())
+
+
+def test_a_better_average_alone_does_not_make_it_pass(run: Run) -> None:
+    decision = run.decision(2)
+    rates = {(row["rate"], row["of"]): row for row in decision["rates"]}
+    assert rates["error_rate_change", None]["upper"] < 0
+    assert decision["verdict"] != "allow"
+
+
+def test_the_mended_candidate_is_allowed_and_promoted(run: Run) -> None:
+    import mlflow
+
+    assert run.decision(3)["verdict"] == "allow"
+    uri = f"sqlite:///{run.folder}/mlflow.db"
+    aliases = mlflow.MlflowClient(uri, uri).get_registered_model("income").aliases
+    assert {alias: int(version) for alias, version in aliases.items()} == {"champion": 3, "previous": 1}
+
+
+def test_no_value_of_a_person_is_in_the_decision(run: Run) -> None:
+    decision = run.decision(2)
+    known = {"age", "occupation", "marital_status", "native_country", "workclass"}
+    assert not known & {cell["by"] for cell in decision["cells"]}
+    assert "Exec-managerial" not in json.dumps(decision)
