@@ -110,7 +110,8 @@ def renewed(page: str, outputs: Iterator[str]) -> str:
             text = "".join(told(step, next(outputs)) for step in steps(found["text"]))
         else:
             return found[0]
-        return found[0].replace(f"\n{found['text']}```", f"\n{text}```")
+        start, end = (at - found.start() for at in found.span("text"))
+        return found[0][:start] + text + found[0][end:]
 
     return BLOCK.sub(block, page)
 

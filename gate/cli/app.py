@@ -62,10 +62,9 @@ def gate() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; nothing but 0 allows, whatever happens."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = gate.main(
-            args=list(sys.argv[1:] if arguments is None else arguments), prog_name="gate", standalone_mode=False
-        )
+        code = gate.main(args=given, prog_name="gate", standalone_mode=False)
         sys.stdout.flush()
         return int(code or 0)
     except click.exceptions.Exit as stop:
@@ -84,7 +83,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.INTERNAL)
     except Exception as error:  # the last resort: an uncaught error must not look like a verdict
-        if "-v" in sys.argv or "--verbose" in sys.argv:
+        if "-v" in given or "--verbose" in given:
             import traceback
 
             traceback.print_exc()

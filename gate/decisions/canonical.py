@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -48,6 +49,8 @@ def canonical(document: Any) -> bytes:
 def document(decision: Decision) -> dict[str, Any]:
     """The decision as plain JSON data."""
     plain: dict[str, Any] = _adapter().dump_python((decision,), mode="json")[0]
+    for cell in (*plain["cells"], *(finding["cell"] for finding in plain["findings"])):
+        cell["value"] = _finite(cell["value"])
     return plain
 
 
@@ -71,7 +74,7 @@ def read_decision(source: str | os.PathLike[str] | bytes) -> Decision:
     """Read a decision from a file or from its bytes.
 
     UsageError for a file that is absent; EvidenceError for one that is no decision, is of another schema version, or
-    was edited: its content must hash to its id.
+    was edited: its content must hash to its id, and its bytes must be those that were written.
     """
     where = "decision" if isinstance(source, bytes) else os.fspath(source)
     raw = source if isinstance(source, bytes) else _bytes_of(source)
@@ -94,9 +97,9 @@ def read_decision(source: str | os.PathLike[str] | bytes) -> Decision:
         first = error.errors(include_url=False)[0]
         at = ".".join(str(step) for step in first["loc"][1:])
         raise EvidenceError(f"not a decision: {at}: {first['msg']}", where=where) from None
-    if found != decision.decision_id or document(decision) != plain:
+    if found != decision.decision_id or document(decision) != plain or raw != canonical(plain):
         raise EvidenceError(
-            "edited: its content does not hash to its decision_id",
+            "edited: it is not, byte for byte, what its decision_id was made of",
             where=where,
             hint="judge again with gate check; an edited decision counts for nothing",
         )
@@ -124,8 +127,11 @@ def samples_to_bytes(samples: Sequence[FlippedRow]) -> bytes:
     >>> samples_to_bytes([FlippedRow("0a", 7, "negative", "cat", "cat", "dog")])[:53]
     b'{"candidate":"dog","candidate_confidence":null,"diges'
     """
-    return b"".join(canonical(_finite(vars(row))) for row in samples)
+    return b"".join(canonical({name: _finite(value) for name, value in vars(row).items()}) for row in samples)
 
 
-def _finite(row: dict[str, Any]) -> dict[str, Any]:
-    return {k: None if isinstance(v, float) and v != v else v for k, v in row.items()}
+def _finite(value: Any) -> Any:
+    """A value of the data as JSON knows it: NaN is null, and an infinity, which a slice or an id may hold, is text."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else str(value)

@@ -34,7 +34,7 @@ def name(value: Value, longest: int = LONGEST_NAME) -> str:
     if value is None:
         return "(none)"
     if isinstance(value, float):
-        return f"{value:g}" if value != int(value) else f"{value:.1f}"
+        return f"{value:.1f}" if value.is_integer() and abs(value) < 1e15 else repr(value)
     if not isinstance(value, str):
         return str(value)
     shown = printable(value)

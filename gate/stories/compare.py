@@ -62,6 +62,12 @@ def compare(
     ... )  # doctest: +SKIP
     """
     rules = policy if isinstance(policy, Policy) else load_policy(policy)
+    if predictions is None and (incumbent_predictions is None or candidate_predictions is None):
+        raise UsageError(
+            "no predictions",
+            where="gate compare",
+            hint="a file, or --incumbent-predictions and --candidate-predictions",
+        )
     columns = _Columns(
         label=_agreed("label", label, rules.holdout.label),
         id=_agreed("id", id, rules.holdout.id, needed=predictions is None),
@@ -77,14 +83,9 @@ def compare(
             )
         paired: _OneTable | _TwoTables = _OneTable(_opened(predictions), columns, incumbent, candidate)
     else:
-        if incumbent_predictions is None or candidate_predictions is None:
-            raise UsageError(
-                "no predictions",
-                where="gate compare",
-                hint="a file, or --incumbent-predictions and --candidate-predictions",
-            )
         if prediction is None:
             raise UsageError("name the column of predictions", where="gate compare", hint="--prediction COL")
+        assert incumbent_predictions is not None and candidate_predictions is not None  # seen to above
         paired = _TwoTables(_opened(incumbent_predictions), _opened(candidate_predictions), columns, prediction)
     rows = rows_per_batch or batch_rows(paired.table)
     task = KINDS[rules.task.kind](rules.task.outputs, rules.task.threshold, Classes(rules.task.classes))
@@ -254,7 +255,7 @@ class _TwoTables:
                     where=f"column {id_column!r}",
                     hint="1 and '1' are not the same id: cast one side",
                 )
-            other = other.cast(here.type)
+            here, other = self._alike(here, other)
         places = pc.index_in(here, value_set=other.combine_chunks())
         places = places.combine_chunks() if isinstance(places, pa.ChunkedArray) else places
         missing = places.null_count
@@ -262,6 +263,14 @@ class _TwoTables:
         if missing or unused:
             raise EvidenceError(problems=[*self._lacks(here, other, missing), *self._lacks_here(here, other, unused)])
         return places
+
+    def _alike(self, here: Any, other: Any) -> tuple[Any, Any]:
+        """Both columns of ids in the widest type of their family, so that an id that one cannot hold is just absent."""
+        wide = pa.int64() if pa.types.is_integer(here.type) else pa.large_string()
+        try:
+            return here.cast(wide), other.cast(wide)
+        except pa.ArrowInvalid as error:
+            raise EvidenceError(f"ids are too large: {error}", where=self.table.uri, hint="write them as text") from None
 
     def _lacks(self, here: Any, other: Any, missing: int) -> list[Problem]:
         if not missing:

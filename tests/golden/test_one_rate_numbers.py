@@ -59,7 +59,9 @@ def test_no_flip_in_50_rows_bounds_the_rate_at_5_8_percent_so_no_such_class_prov
 )
 def test_the_table_of_sizes_holds_in_every_entry(limit, flips, rows):
     assert rows_to_certify(limit, flips) == rows
-    assert float(clopper_pearson(flips, rows, 0.95).upper) <= limit < float(clopper_pearson(flips, rows - 1, 0.95).upper)
+    assert (
+        float(clopper_pearson(flips, rows, 0.95).upper) <= limit < float(clopper_pearson(flips, rows - 1, 0.95).upper)
+    )
 
 
 @pytest.mark.parametrize(

@@ -26,13 +26,13 @@ HEAVY = ("great_expectations", "mlflow", "pandas", "pyspark", "sklearn", "sqlalc
 BROUGHT = {
     "core": ("numpy", "scipy"),
     "data": ("numpy", "pyarrow"),
-    "decisions": ("numpy", "pyarrow", "pydantic", "scipy"),
-    "engines": ("numpy", "pyarrow", "pandas", "scipy"),
+    "decisions": ("numpy", "pydantic", "scipy"),
+    "engines": ("numpy", "pyarrow"),
     "errors": (),
-    "policy": ("numpy", "pyarrow", "pydantic", "ruamel", "scipy"),
-    "report": ("numpy", "pyarrow", "pydantic", "rich", "scipy"),
-    "stories": ("numpy", "pandas", "pyarrow", "pydantic", "rich", "ruamel", "scipy"),
-    "tasks": ("numpy", "pyarrow", "scipy"),
+    "policy": ("numpy", "pydantic", "ruamel", "scipy"),
+    "report": ("numpy", "pydantic", "rich", "scipy"),
+    "stories": ("numpy", "pyarrow", "pydantic", "rich", "ruamel", "scipy"),
+    "tasks": ("numpy", "pyarrow"),
 }
 # What a distribution is called where that is not the name that is imported.
 DISTRIBUTIONS = {"PIL": "pillow", "ruamel": "ruamel.yaml", "sklearn": "scikit-learn"}

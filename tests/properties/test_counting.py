@@ -69,10 +69,7 @@ def contents(table: FlipTable) -> object:
 @given(rows, st.lists(st.integers(0, 40), max_size=5), st.randoms(use_true_random=False), st.integers(0, 6))
 def test_counting_any_shards_in_any_order_and_merging_equals_counting_once(everything, cuts, random, keep):
     edges = [0, *sorted(min(cut, len(everything)) for cut in cuts), len(everything)]
-    shards = [
-        count(outcomes(everything[start:end], start), seed=3, keep=keep)
-        for start, end in pairwise(edges)
-    ]
+    shards = [count(outcomes(everything[start:end], start), seed=3, keep=keep) for start, end in pairwise(edges)]
     random.shuffle(shards)
     assert contents(merge(shards)) == contents(count(outcomes(everything), seed=3, keep=keep))
 
@@ -108,9 +105,15 @@ def test_every_dimension_sums_to_the_whole_and_the_matrix_to_the_flips(everythin
 def test_each_row_falls_into_the_cell_that_its_label_and_answers_say(everything):
     table = count(outcomes(everything))
     assert table.overall.both_right == sum(same(label, old) and same(label, new) for label, old, new, *_ in everything)
-    assert table.overall.negative == sum(same(label, old) and not same(label, new) for label, old, new, *_ in everything)
-    assert table.overall.positive == sum(not same(label, old) and same(label, new) for label, old, new, *_ in everything)
-    assert table.overall.wrong_same == sum(not same(label, old) and same(old, new) for label, old, new, *_ in everything)
+    assert table.overall.negative == sum(
+        same(label, old) and not same(label, new) for label, old, new, *_ in everything
+    )
+    assert table.overall.positive == sum(
+        not same(label, old) and same(label, new) for label, old, new, *_ in everything
+    )
+    assert table.overall.wrong_same == sum(
+        not same(label, old) and same(old, new) for label, old, new, *_ in everything
+    )
     assert table.overall.n == len(everything)
 
 

@@ -90,9 +90,7 @@ def test_a_mutated_policy_is_read_or_refused_with_its_place(text):
     reads_or_says_where(text)
 
 
-scalar = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.sampled_from(HOSTILE), st.text(max_size=6)
-)
+scalar = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.sampled_from(HOSTILE), st.text(max_size=6))
 KEYS = sorted(set(re.findall(r"(\w+):", VALID))) + ["nrf", ""]
 node = st.recursive(
     scalar,

@@ -446,11 +446,11 @@ def test_an_exception_in_a_model_tells_what_it_was_and_no_secret(check: Check) -
 
 def test_a_model_that_hangs_is_given_up(check: Check) -> None:
     began = time.monotonic()
-    error = refused(EvidenceError, lambda: check(candidate="@hangs", in_process=False, timeout=20))
+    error = refused(EvidenceError, lambda: check(candidate="@hangs", in_process=False, timeout=10))
 
     assert error.exit_code is ExitCode.EVIDENCE
     assert error.problems[0].where == "candidate model"
-    assert "20" in told(error) and "--timeout" in error.problems[0].hint
+    assert "10" in told(error) and "--timeout" in error.problems[0].hint
     assert time.monotonic() - began < 90
 
 

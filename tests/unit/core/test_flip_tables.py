@@ -138,7 +138,12 @@ def test_samples_carry_id_label_both_outputs_and_confidence(ids):
     sure = Confidence(np.array([0.9, 0.25]), np.array([0.5, 0.75]))
     table = count(outcomes(["a", "b"], ["a", "a"], ["b", "b"], ids=ids, confidence=sure), seed=7)
     found = {row.id: row for row in table.samples}
-    assert (found["x"].kind, found["x"].label, found["x"].incumbent, found["x"].candidate) == ("negative", "a", "a", "b")
+    assert (found["x"].kind, found["x"].label, found["x"].incumbent, found["x"].candidate) == (
+        "negative",
+        "a",
+        "a",
+        "b",
+    )
     assert (found["x"].incumbent_confidence, found["x"].candidate_confidence) == (0.9, 0.5)
     assert found["y"].kind == "positive"
     assert found["x"].digest == row_digest(7, "x")
@@ -169,3 +174,8 @@ def test_counts_add_and_swap():
     assert one.swapped() == FlipCounts(1, 3, 2, 4, 5)
     assert one.swapped().swapped() == one
     assert FlipCounts.from_columns(np.array([[1, 2, 3, 4, 5], [0, 0, 0, 0, 0]])).n.tolist() == [15, 0]
+
+
+def test_merging_no_table_gives_the_empty_one():
+    assert merge([]).overall == FlipCounts()
+    assert merge([]).confidence is None

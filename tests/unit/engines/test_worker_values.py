@@ -14,10 +14,10 @@ from PIL import Image
 
 from gate.engines import worker
 from gate.engines.answers import SameForm
-from gate.tasks.batch import Answers
 from gate.engines.environment import presentable, worker_environment
 from gate.engines.worker import Refusal, answer_batch, frame, unnamed_tensor
 from gate.errors import EvidenceError
+from gate.tasks.batch import Answers
 
 
 def answered(result: Any, rows: int) -> pa.Array:

@@ -124,7 +124,9 @@ def test_rules_and_cells_keep_their_order():
 
 
 def test_overrides_bind_the_cell_of_their_type_only():
-    rules = "  - {id: r, rate: nfr, by: class, at_most: 2%, overrides: [{cell: 1, at_most: 9%}, {cell: '1', at_most: 8%}]}"
+    rules = (
+        "  - {id: r, rate: nfr, by: class, at_most: 2%, overrides: [{cell: 1, at_most: 9%}, {cell: '1', at_most: 8%}]}"
+    )
     found = judged(rules, {1: OVER, "1": OVER, "z": OVER})
     limits = {(type(f.cell.value), f.cell.value): f.limit for f in found}
     assert limits[int, 1] == 0.09
@@ -201,7 +203,9 @@ def test_a_cell_without_rows_is_inconclusive_whoever_carries_the_proof(decide_on
     assert verdict(found) is Verdict.INCONCLUSIVE
 
 
-@pytest.mark.parametrize(("decide_on", "expected"), [("proof", "inconclusive"), ("estimate", "inconclusive"), ("harm", "warn")])
+@pytest.mark.parametrize(
+    ("decide_on", "expected"), [("proof", "inconclusive"), ("estimate", "inconclusive"), ("harm", "warn")]
+)
 def test_a_candidate_without_errors_is_not_harmful_and_its_share_of_new_errors_not_proven(decide_on, expected):
     for rule in ("rate: nfi, at_most: 20%", "rate: bec, at_least: 0.8", "rate: relative_nfr, at_most: 0.5"):
         assert status(f"{rule}, decide_on: {decide_on}", (900, 0, 100, 0, 0)) == expected
@@ -249,7 +253,10 @@ rules:
 def test_a_dimension_without_cells_is_matched_by_no_rule():
     flips = FlipTable(FlipCounts(1), {"class": Cells((), np.zeros((0, 5), dtype=np.int64))})
     with pytest.raises(UsageError, match="matches no cell"):
-        judge(parse_policy("version: 1\nname: x\nrules: [{id: r, rate: nfr, by: class, at_most: 2%}]").rules, Measured(flips, 0.9))
+        judge(
+            parse_policy("version: 1\nname: x\nrules: [{id: r, rate: nfr, by: class, at_most: 2%}]").rules,
+            Measured(flips, 0.9),
+        )
 
 
 def test_no_rules_find_nothing_and_nothing_is_allowed():

@@ -212,7 +212,9 @@ OF_RULES = {
 @pytest.mark.parametrize("name", OF_RULES)
 def test_a_mistake_in_a_rule_is_told_with_its_place_and_the_rules_id(name):
     inside, said = OF_RULES[name]
-    assert mistakes(rule(inside)) == [f"p.yaml:4:{line.replace(': ', ': rules[0] ' + repr('a') + ': ', 1)}" for line in said]
+    assert mistakes(rule(inside)) == [
+        f"p.yaml:4:{line.replace(': ', ': rules[0] ' + repr('a') + ': ', 1)}" for line in said
+    ]
 
 
 def test_zero_is_a_limit_where_nothing_must_be_proven():

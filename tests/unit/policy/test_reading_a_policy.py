@@ -6,6 +6,7 @@ import pytest
 
 from gate.core.judgement import DecideOn, Severity, Source
 from gate.core.rates import rate
+from gate.errors import UsageError
 from gate.policy.checks import check, limit, percent
 from gate.policy.document import parts_at
 from gate.policy.load import parse_policy
@@ -145,3 +146,8 @@ def test_scalars_are_read_by_the_rules_of_yaml_1_2(text, value):
 
 def test_an_integer_of_more_than_64_bits_is_a_mistake():
     assert read("a: 18446744073709551616\n").mistakes == ((Position(1, 4), "a number of more than 64 bits"),)
+
+
+def test_an_integer_of_thousands_of_digits_is_refused_however_python_reads_it():
+    with pytest.raises(UsageError):
+        parse_policy(WHOLE.replace("at_least_n: 200", "at_least_n: " + "9" * 5_000))

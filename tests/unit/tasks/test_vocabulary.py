@@ -6,8 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gate.tasks.batch import Answers, Batch
+from gate.core.flips import FlipTable
+from gate.errors import EvidenceError
+from gate.tasks.batch import Answers, Batch, Classes
 from gate.tasks.classification import in_order
+from gate.tasks.kinds import KINDS
 from gate.tasks.vocabulary import Vocabulary, plain
 
 
@@ -85,3 +88,25 @@ def test_a_batch_knows_its_length_and_answers_their_width():
     assert len(one) == 1
     assert one.candidate.width is None
     assert Answers(pa.array([[1.0, 2.0]], pa.list_(pa.float64(), 2))).width == 2
+
+
+@pytest.mark.parametrize("type_", [pa.list_(pa.float64()), pa.large_list(pa.float32())])
+def test_lists_of_one_length_become_rows_of_numbers(type_):
+    whole = pa.array([[9, 9], [0.25, 0.75], [1, 0]], type_)
+    assert Answers.of(whole.slice(1)).values.to_pylist() == [[0.25, 0.75], [1.0, 0.0]]
+    assert Answers.of(whole).width == 2
+    assert Answers.of(pa.array(["a"])).width is None
+
+
+@pytest.mark.parametrize("rows", [[[1.0], [1.0, 2.0]], [[1.0], None]])
+def test_lists_of_several_lengths_are_an_error(rows):
+    with pytest.raises(EvidenceError, match="predictions: lists of 2 different lengths"):
+        Answers.of(pa.array(rows))
+
+
+def test_every_kind_of_task_is_made_from_what_a_policy_says():
+    assert list(KINDS) == ["classification"]
+    task = KINDS["classification"]("scores", 0.25, Classes(declared=("no", "yes")))
+    one = Batch(pa.array([1]), pa.array(["yes"]), Answers(pa.array([0.25])), None)
+    assert task.outcomes(one).candidate_right.tolist() == [True]
+    assert task.finish(FlipTable()).overall.n == 0

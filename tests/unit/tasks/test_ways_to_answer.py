@@ -18,7 +18,9 @@ def matrix(rows, names=None, type_=None) -> Answers:
 
 
 def answers(values) -> Answers:
-    return values if isinstance(values, Answers) else Answers(values if isinstance(values, pa.Array) else pa.array(values))
+    return (
+        values if isinstance(values, Answers) else Answers(values if isinstance(values, pa.Array) else pa.array(values))
+    )
 
 
 def batch(label, candidate, incumbent=None, first_row=0, **slices) -> Batch:
@@ -161,7 +163,9 @@ def test_indices_without_names_outside_them_or_of_text_are_errors():
 
 
 def test_the_largest_number_wins_and_the_first_of_equals():
-    found = right(task(declared=("a", "b", "c")), ["b", "a", "a", "c"], matrix([[0, 2, 1], [1, 1, 0], [0, 1, 1], [0, 0, 0]]))
+    found = right(
+        task(declared=("a", "b", "c")), ["b", "a", "a", "c"], matrix([[0, 2, 1], [1, 1, 0], [0, 1, 1], [0, 0, 0]])
+    )
     assert found == [True, True, False, False]
 
 
@@ -248,7 +252,9 @@ def test_lists_of_text_or_of_nothing_are_errors():
 
 
 def test_probabilities_bring_their_confidence_and_must_be_some():
-    found = task("probabilities").outcomes(batch([0, 1], matrix([[0.9, 0.1], [0.6, 0.4]]), matrix([[0.5, 0.5], [0, 1]])))
+    found = task("probabilities").outcomes(
+        batch([0, 1], matrix([[0.9, 0.1], [0.6, 0.4]]), matrix([[0.5, 0.5], [0, 1]]))
+    )
     assert found.confidence is not None
     assert found.confidence.candidate.tolist() == [0.9, 0.6]
     assert found.confidence.incumbent.tolist() == [0.5, 1.0]
@@ -331,8 +337,9 @@ def test_a_third_label_is_an_error_where_scores_know_two_classes():
 def test_a_label_outside_the_policys_classes_is_an_error_with_its_rows():
     with pytest.raises(EvidenceError) as error:
         task(declared=("a", "b")).outcomes(batch(["a", "z", "z"], ["a", "b", "b"], first_row=100))
-    assert "the labels 'z' are not among the policy's task.classes ('a', 'b'): 2 rows in one batch, first at row 101" in str(
-        error.value
+    assert (
+        "the labels 'z' are not among the policy's task.classes ('a', 'b'): 2 rows in one batch, first at row 101"
+        in str(error.value)
     )
 
 
@@ -380,7 +387,9 @@ def counted(a_task: Classification, *batches: Batch):
 
 
 def test_a_declared_class_without_rows_keeps_its_cell_and_others_lose_theirs():
-    table = counted(task(declared=("c", "b", "a"), candidate=("a", "b", "c")), batch(["a", "b"], ["a", "b"], ["a", "b"]))
+    table = counted(
+        task(declared=("c", "b", "a"), candidate=("a", "b", "c")), batch(["a", "b"], ["a", "b"], ["a", "b"])
+    )
     assert table.cells[BY_CLASS].values == ("a", "b", "c")
     assert table.cells[BY_CLASS].at(2).n == 0
     assert table.cells[BY_OUTPUT].values == ("a", "b")
@@ -389,7 +398,9 @@ def test_a_declared_class_without_rows_keeps_its_cell_and_others_lose_theirs():
 
 
 def test_cells_are_sorted_by_value_null_first_then_booleans_numbers_and_text():
-    table = counted(task(), batch([10, 9, 2], [10, 9, 2], [10, 9, 2], region=["b", None, "a"], flag=[True, None, False]))
+    table = counted(
+        task(), batch([10, 9, 2], [10, 9, 2], [10, 9, 2], region=["b", None, "a"], flag=[True, None, False])
+    )
     assert table.cells[BY_CLASS].values == (2, 9, 10)
     assert table.cells["region"].values == (None, "a", "b")
     assert table.cells["flag"].values == (None, False, True)
