@@ -1,4 +1,4 @@
-"""How light is the start? ``gate --help`` against ``python -c "import click"``, and ``gate compare`` beyond its imports.
+"""How light is the start? ``gate --help`` against ``python -c "import click"``; ``gate compare`` beyond its imports.
 
 Run::
 
@@ -46,7 +46,8 @@ def main() -> None:
         judged = compare(predictions, policy=POLICY, label=label, incumbent=incumbent, candidate=candidate)
         done = time.perf_counter()
         print(
-            f"gate compare, {judged.decision.counts.n:,} rows: {done - imported:.2f} s beyond {imported - started:.2f} s of imports"
+            f"gate compare, {judged.decision.counts.n:,} rows: {done - imported:.2f} s"
+            f" beyond {imported - started:.2f} s of imports"
         )
 
 

@@ -76,10 +76,10 @@ def rates() -> str:
             [
                 GENERATED,
                 "# Rates",
-                "Five counts give every rate: `both_right`, `negative` (negative flips: the incumbent was right, the candidate"
-                " is wrong), `positive` (the reverse), and rows that both get wrong, with the same output (`wrong_same`) or"
-                " two different ones (`wrong_different`); `both_wrong` is the sum of these two, `n` the sum of all. A rate"
-                " whose denominator is 0 is undefined, and a rule on it is inconclusive.",
+                "Five counts give every rate: `both_right`, `negative` (negative flips: the incumbent was right, the"
+                " candidate is wrong), `positive` (the reverse), and rows that both get wrong, with the same output"
+                " (`wrong_same`) or two different ones (`wrong_different`); `both_wrong` is the sum of these two, `n` the"
+                " sum of all. A rate whose denominator is 0 is undefined; its bounds are the ends of its range.",
                 "\n".join([header, "| --- | --- | --- | --- | --- | --- |", *rows]),
             ]
         )

@@ -25,7 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BLOCK = re.compile(r"(?:<!-- file: (?P<file>\S+) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"(?:<!-- file: (?P<file>\S+) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 SESSION = re.compile(r"<!-- session:(?P<words>[^>]*)-->")
 VARYING = (
     (re.compile(r"\b[0-9a-f]{12,64}\b"), "<digest>"),
@@ -72,7 +74,9 @@ def run(commands: list[str], folder: Path, variables: dict[str, str]) -> list[st
     script = ["status=0"]
     for command in commands:
         script += [f'(exit "$status")\n{command}', "status=$?", f'printf "\\n%s %s\\n" "{mark}" "$status"']
-    environment = {name: value for name, value in os.environ.items() if not name.endswith(("TRACKING_URI", "REGISTRY_URI"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.endswith(("TRACKING_URI", "REGISTRY_URI"))
+    }
     environment |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]), "COLUMNS": "80"}
     environment |= {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
     done = subprocess.run(
@@ -140,7 +144,9 @@ def main() -> int:
             print(f"{options.page}: there is no {path}")
             return ABSENT
 
-    typed = [step.command for found in BLOCK.finditer(page) if found["kind"] == "console" for step in steps(found["text"])]
+    typed = [
+        step.command for found in BLOCK.finditer(page) if found["kind"] == "console" for step in steps(found["text"])
+    ]
     with tempfile.TemporaryDirectory(prefix="session-") as temporary:
         folder = options.keep or Path(temporary)
         shutil.copytree(copied, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))

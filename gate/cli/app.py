@@ -21,7 +21,10 @@ COMMANDS = {
     "demo": ("gate.cli.demo", "See the gate at work on models trained before your eyes."),
 }
 
-EPILOG = "Exit codes: 0 allow, 2 usage, 10 refused, 11 inconclusive, 12 evidence missing or not to be trusted, 13 conflict, 70 internal error. Only 0 allows."
+EPILOG = (
+    "Exit codes: 0 allow, 2 usage, 10 refused, 11 inconclusive, 12 evidence missing or not to be trusted, 13 conflict,"
+    " 70 internal error. Only 0 allows."
+)
 
 
 class Commands(click.Group):
@@ -88,7 +91,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
             traceback.print_exc()
         click.echo(
-            f"Internal error: {type(error).__name__}: {error}\n  -> nothing was decided; run again with -v to see where",
+            f"Internal error: {type(error).__name__}: {error}\n"
+            "  -> nothing was decided; run again with -v to see where",
             err=True,
         )
         return int(ExitCode.INTERNAL)

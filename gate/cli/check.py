@@ -44,8 +44,8 @@ def command(form: str, reports: tuple[str, ...], quiet: bool, **asked: Any) -> i
         --data holdout.parquet --policy policies/balanced.yaml \\
         --report json=decision.json
     """
-    from gate.stories.check import check
     from gate.cli.output import show, wanted, watching
+    from gate.stories.check import check
 
     asked.pop("verbose")
     files = wanted(reports)

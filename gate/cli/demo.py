@@ -14,11 +14,11 @@ from gate.cli import options
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed: other images, models and numbers.")
 @options.loudness
 def command(folder: Path | None, seed: int, quiet: bool, verbose: bool) -> int:
-    """See the gate at work, in about a minute.
+    """See the gate at work, in about half a minute.
 
-    Trains three small networks on handwritten digits and registers them in an MLflow registry in a folder of its own. The
-    second has the better error rate and is, as a rule, refused for what it breaks; the third is trained to keep what
-    worked, allowed, and promoted. Nothing is canned.
+    Trains three small networks on handwritten digits and registers them in an MLflow registry in a folder of its own.
+    The second has the better error rate and is, as a rule, refused for what it breaks; the third is trained to keep
+    what worked, allowed, and promoted. Nothing is canned.
     """
     from rich.console import Console
     from rich.text import Text

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 import click
 
-from gate.stories.decide import Judgement, Progress, nothing
 from gate.errors import ExitCode
 from gate.report.files import Wanted, write_reports
 from gate.report.writers import WRITERS
+from gate.stories.decide import Judgement, Progress, nothing
 
 
 def wanted(reports: Sequence[str]) -> list[Wanted]:

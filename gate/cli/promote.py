@@ -16,8 +16,8 @@ from gate.cli import options
 def command(decision: Path, registry_uri: str | None, tracking_uri: str | None, quiet: bool, verbose: bool) -> int:
     """Move the policy's alias to the candidate of DECISION, if it allows that.
 
-    DECISION is what `gate check --report json=FILE` wrote. The registry must still be as it was judged: the alias on the
-    incumbent, and the files of both versions unchanged. Run twice, the second time nothing happens.
+    DECISION is what `gate check --report json=FILE` wrote. The registry must still be as it was judged: the alias on
+    the incumbent, and the files of both versions unchanged. Run twice, the second time nothing happens.
     """
     from gate.cli.output import watching
     from gate.stories.promote import promote

@@ -93,7 +93,8 @@ def demo(
         f"Everything below happens in {folder}: an MLflow registry (SQLite, no server), {len(split.held_out)} held-out"
         " images of handwritten digits, and a policy."
         if registry_uri is None
-        else f"The models are registered in {registry}; {folder} holds {len(split.held_out)} held-out images and a policy."
+        else f"The models are registered in {registry}; {folder} holds the policy and {len(split.held_out)} held-out"
+        " images of handwritten digits."
     )
     say("1. The model in use: a small network, trained on 250 images, registered as version 1, alias champion.")
     progress("training the incumbent", 0, None)
@@ -101,7 +102,8 @@ def demo(
     register_model(incumbent, model, alias="champion", description="Fully connected, 16 hidden units, 250 images.")
 
     say(
-        "2. An update: a convolutional network, trained on 350 other images, registered as version 2. May it replace it?"
+        "2. An update: a convolutional network, trained on 350 other images, registered as version 2. May it replace"
+        " version 1?"
     )
     progress("training the candidate", 0, None)
     second = register_model(
@@ -159,7 +161,10 @@ def _moral(judged: Judgement) -> str:
         return ""
     better = "better" if new < old else "no better"
     flips = judged.decision.counts.negative
-    opening = f"Its error rate is {better} ({old * 100:.1f}% -> {new * 100:.1f}%), and it gets {flips} images wrong that the incumbent had right."
+    opening = (
+        f"Its error rate is {better} ({old * 100:.1f}% -> {new * 100:.1f}%), and it gets {flips} images wrong that the"
+        " incumbent had right."
+    )
     if judged.verdict is Verdict.REFUSE and new < old:
         return f"{opening} An average hides those; the gate does not."
     return opening

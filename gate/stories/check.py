@@ -20,15 +20,15 @@ from gate.data.columns import batch_rows, require_columns
 from gate.data.digests import ContentDigest
 from gate.data.identity import UniqueIds
 from gate.data.tables import Table, open_table
-from gate.stories.decide import BUILT_IN, Compared, Judgement, Progress, counted, day, decided, installed, nothing
 from gate.decisions.record import Contract, ExpectationRow, HoldoutRow, ModelRow, Promotable, Target
 from gate.engines.local import InProcess, ModelInfo, Worker, score
 from gate.errors import EvidenceError, GateError, Problem, UsageError
-from gate.stories.log import log
 from gate.policy.load import load_policy
 from gate.policy.rules import Policy
 from gate.registry.manifest import model_digest
 from gate.registry.registry import MissingAlias, ModelRef, Registry
+from gate.stories.decide import BUILT_IN, Compared, Judgement, Progress, counted, day, decided, installed, nothing
+from gate.stories.log import log
 from gate.tasks.batch import Batch, Classes
 from gate.tasks.kinds import KINDS
 
@@ -57,13 +57,13 @@ def check(
 
     Both are references into the registry: ``7``, ``@champion`` or ``latest`` of ``model``, or a full URI
     (``models:/fraud/7``, ``models:/m-...``, ``runs:/...``). ``data`` is the held-out set: a file or URI (Parquet, CSV,
-    Feather, JSON Lines), an Arrow table or a DataFrame; ``policy`` a policy file, whose ``holdout`` says what the columns
-    mean. Each model runs in a process of its own, ``timeout`` seconds at most for loading and for each batch;
+    Feather, JSON Lines), an Arrow table or a DataFrame; ``policy`` a policy file, whose ``holdout`` says what the
+    columns mean. Each model runs in a process of its own, ``timeout`` seconds at most for loading and for each batch;
     ``in_process`` trusts them with this one. The verdict is logged as an MLflow run unless ``log_run`` is False;
     ``tag`` notes it on the candidate's version too. No alias is moved.
 
-    Returns a :class:`gate.stories.decide.Judgement`, whatever the verdict. UsageError for options and policy, EvidenceError for
-    what is missing or cannot be trusted: the registry, the models, the held-out set.
+    Returns a :class:`gate.stories.decide.Judgement`, whatever the verdict. UsageError for options and policy,
+    EvidenceError for what is missing or cannot be trusted: the registry, the models, the held-out set.
 
     Example::
 

@@ -16,15 +16,17 @@ from gate.data.columns import batch_rows, require_columns
 from gate.data.digests import ContentDigest
 from gate.data.identity import UniqueIds
 from gate.data.tables import Table, open_table
-from gate.stories.decide import Compared, Judgement, Progress, counted, day, decided, nothing
 from gate.decisions.record import HoldoutRow, ModelRow, Promotable
 from gate.errors import EvidenceError, Problem, UsageError
 from gate.policy.load import load_policy
 from gate.policy.rules import Policy
+from gate.stories.decide import Compared, Judgement, Progress, counted, day, decided, nothing
 from gate.tasks.batch import Answers, Batch, Classes
 from gate.tasks.kinds import KINDS
 
-Source = str | os.PathLike[str] | pa.Table | Mapping[str, Any] | Any
+Source = Any
+"""A file or URI, an Arrow table, a DataFrame, or a mapping of names to arrays."""
+
 _NOT_PROMOTABLE = Promotable(False, "predictions were compared, not versions of a registered model")
 
 
@@ -49,8 +51,8 @@ def compare(
 
     With one table, ``predictions``: ``label``, ``incumbent`` and ``candidate`` are its columns, ``id`` too (left out,
     the row number is the id). With two, ``incumbent_predictions`` and ``candidate_predictions``: both have the columns
-    ``id`` and ``prediction``, at least one has the ``label``; they are joined by id, and an id that one of them lacks is
-    an error. Columns that the policy's ``holdout`` names can be left out.
+    ``id`` and ``prediction``, at least one has the ``label``; they are joined by id, and an id that one of them lacks
+    is an error. Columns that the policy's ``holdout`` names can be left out.
 
     A table is a file or URI (Parquet, CSV, Feather, JSON Lines), an Arrow table, a DataFrame, or a mapping of names to
     arrays, of shape (n,) or (n, classes). ``samples`` flipped rows of each kind are kept, chosen by ``seed``. No rows
@@ -270,7 +272,8 @@ class _TwoTables:
         try:
             return here.cast(wide), other.cast(wide)
         except pa.ArrowInvalid as error:
-            raise EvidenceError(f"ids are too large: {error}", where=self.table.uri, hint="write them as text") from None
+            hint = "write them as text"
+            raise EvidenceError(f"ids are too large: {error}", where=self.table.uri, hint=hint) from None
 
     def _lacks(self, here: Any, other: Any, missing: int) -> list[Problem]:
         if not missing:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gate.stories.decide import Judgement
 from gate.decisions.record import Decision
 from gate.registry.registry import Registry
 from gate.report.writers import WRITERS
+from gate.stories.decide import Judgement
 
 
 def log(judged: Judgement, registry: Registry, *, experiment: str | None, tag: bool) -> Judgement:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gate.core.judgement import Verdict
-from gate.stories.decide import Progress, nothing, written_at
-from gate.decisions.canonical import read_decision
+from gate.decisions.canonical import read_decision, to_bytes
 from gate.decisions.record import Decision, ModelRow
 from gate.errors import ConflictError, EvidenceError, ExitCode, GateError
 from gate.registry.manifest import model_digest
 from gate.registry.registry import Registry
+from gate.stories.decide import Progress, nothing, written_at
 
 
 class NotAllowed(GateError):
@@ -52,9 +52,9 @@ def promote(
 ) -> Promotion:
     """Move the policy's alias to the candidate of ``decision``, if it allows that and the registry is as it was judged.
 
-    ``decision`` is a file that ``gate check --report json=FILE`` wrote, or the value itself. The registry is that of the
-    decision unless one is named; it must be the same. :class:`NotAllowed` (the verdict's exit code) for a verdict that
-    does not allow; EvidenceError for a decision that was edited or is not promotable, and for files that changed since;
+    ``decision`` is a file that ``gate check --report json=FILE`` wrote, or the value itself. The registry is that of
+    the decision unless one is named; it must be the same. :class:`NotAllowed` (the verdict's exit code) for a verdict
+    that does not allow; EvidenceError for a decision that was edited or is not promotable, and for files that changed since;
     ConflictError where the alias has moved since.
 
     Example::
@@ -63,14 +63,14 @@ def promote(
         print(done.model, done.alias, done.version)
     """
     where = "decision" if isinstance(decision, Decision) else os.fspath(decision)
-    judged = decision if isinstance(decision, Decision) else read_decision(decision)
+    judged = read_decision(to_bytes(decision) if isinstance(decision, Decision) else decision)  # both must hash
     model, alias, candidate = _allowed(judged, where)
     incumbent = judged.provenance.incumbent
 
     progress("reading the registry", 0, None)
     known = os.environ.get("MLFLOW_REGISTRY_URI") or os.environ.get("MLFLOW_TRACKING_URI")
     registry = Registry.connect(registry_uri or (None if known else judged.target.registry), tracking_uri)
-    if registry.uri != judged.target.registry:
+    if _absolute(registry.uri) != _absolute(judged.target.registry or ""):
         raise EvidenceError(
             f"the decision is about {judged.target.registry}, this registry is {registry.uri}",
             where=where,
@@ -80,8 +80,8 @@ def promote(
     kept = judged.target.keep_previous_as if old is not None else None
     done = Promotion(model, alias, int(candidate.version or 0), old, kept, already=False)
     stands = registry.alias_version(model, alias)
-    if stands == candidate.version:
-        return Promotion(model, alias, stands, old, kept, already=True)
+    if stands == done.version:
+        return replace(done, already=True)
     _unmoved(stands, old, alias, where)
 
     progress("checking the files of both versions", 0, None)
@@ -121,6 +121,12 @@ def _allowed(judged: Decision, where: str) -> tuple[str, str, ModelRow]:
             hint="check a version of a registered model against the alias's version, with a promotion in the policy",
         )
     return target.model, target.alias, candidate
+
+
+def _absolute(uri: str) -> str:
+    """``sqlite:///mlflow.db`` is another file in another folder, and the same one as its absolute path in this one."""
+    scheme, separator, path = uri.partition(":///")
+    return f"{scheme}:///{os.path.abspath(path)}" if separator and scheme.startswith("sqlite") else uri
 
 
 def _unmoved(stands: int | None, judged: int | None, alias: str, where: str) -> None:
