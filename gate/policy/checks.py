@@ -9,12 +9,14 @@ import math
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from gate.core.flips import BY_CLASS, BY_OUTPUT, OVERALL
 from gate.core.rates import NAMES, RATES, Rate, rate
 from gate.errors import did_you_mean
 from gate.policy.source import Path
+from gate.tasks.where import WhereError, parse
 
 Mistake = tuple[Path, str]
 
@@ -78,12 +80,8 @@ def check(data: Any) -> Iterator[Mistake]:
     yield from _evidence(_mapping(data.get("evidence")))
     yield from _task(_mapping(data.get("task")))
     slices = _mapping(_mapping(data.get("holdout")).get("slices"))
-    for slice_name in slices:
-        if slice_name in (BY_CLASS, BY_OUTPUT, OVERALL):
-            yield (
-                ("holdout", "slices", slice_name),
-                f"a slice cannot be called {slice_name!r}: the gate means something else by it",
-            )
+    for slice_name, cut in slices.items():
+        yield from _slice(slice_name, cut, ("holdout", "slices", slice_name))
     yield from _promotion(_mapping(data.get("promotion")))
     rules = data.get("rules")
     if not isinstance(rules, list):
@@ -131,6 +129,31 @@ def _task(task: dict[str, Any]) -> Iterator[Mistake]:
             seen.add((type(value), value))
         if task.get("outputs") == "scores" and len(classes) != 2:
             yield ("task", "classes"), f"a score with a threshold needs two classes; found {len(classes)}"
+
+
+def _slice(name: str, cut: Any, path: Path) -> Iterator[Mistake]:
+    if name in (BY_CLASS, BY_OUTPUT, OVERALL):
+        yield path, f"a slice cannot be called {name!r}: the gate means something else by it"
+    if not isinstance(cut, dict):
+        return
+    ways = [key for key in ("column", "columns", "where") if cut.get(key) is not None]
+    if len(ways) != 1:
+        yield path, f"a slice has one of column, columns and where; found {' and '.join(ways) or 'none'}"
+    columns, bins, condition = cut.get("columns"), cut.get("bins"), cut.get("where")
+    if isinstance(columns, list) and (len(columns) != 2 or columns[0] == columns[1]):
+        yield (*path, "columns"), f"an intersection is of two different columns; found {columns!r}"
+    if bins is not None and "column" not in ways:
+        yield (*path, "bins"), "bins go with column"
+    if isinstance(bins, list):
+        numbers = [edge for edge in bins if isinstance(edge, (int, float)) and not isinstance(edge, bool)]
+        rising = all(low < high for low, high in pairwise(numbers))
+        if not bins or (len(numbers) == len(bins) and not rising):
+            yield (*path, "bins"), f"bins are edges that rise, one at least; found {bins!r}"
+    if isinstance(condition, str):
+        try:
+            parse(condition)
+        except WhereError as error:
+            yield (*path, "where"), f"{error} (character {error.column} of {condition!r})"
 
 
 def _promotion(promotion: dict[str, Any]) -> Iterator[Mistake]:

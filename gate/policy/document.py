@@ -30,9 +30,14 @@ class TaskPart(_Part):
 
 
 class SlicePart(_Part):
-    """A way to cut the held-out set."""
+    """A way to cut the held-out set: a column, perhaps in bins; two columns; or a condition."""
 
-    column: Name = Field(description="one cell for each value of this column")
+    column: Name | None = Field(default=None, description="one cell for each value of this column")
+    bins: list[StrictInt | StrictFloat] | None = Field(
+        default=None, description="with column: rising edges; one cell for each interval between them"
+    )
+    columns: list[Name] | None = Field(default=None, description="two columns: one cell for each pair of values")
+    where: Name | None = Field(default=None, description="a condition; one cell, true, for the rows that it holds for")
 
 
 class HoldoutPart(_Part):

@@ -4,38 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gate.core.bounds import Floats
-from gate.core.flips import OVERALL, Cells, FlipCounts
-from gate.core.judgement import Cell, DecideOn, Finding, Severity, Status, statuses
+from gate.core.flips import OVERALL, Cells
+from gate.core.judgement import Cell, DecideOn, Finding, Findings, Part, Severity, Status, statuses_of
 from gate.core.measured import Measured
 from gate.core.outcomes import Value
 from gate.core.rates import Estimate
-from gate.core.sample_size import most_flips_allowed, rows_needed
 from gate.errors import Problem, UsageError, did_you_mean
 from gate.policy.rules import Rule
 
 
-def judge(rules: Sequence[Rule], measured: Measured) -> tuple[Finding, ...]:
+def judge(rules: Sequence[Rule], measured: Measured) -> Findings:
     """What every rule finds in every cell, in the order of the rules and of the cells; no rules give no findings.
+
+    The statuses are decided at once, everything else about a finding is worked out when the findings are read.
 
     UsageError, with the policy's file and line, for a rule that matches no cell or an override whose cell does not
     exist; all such mistakes are reported together.
     """
     problems: list[Problem] = []
-    findings: list[Finding] = []
+    parts: list[Part] = []
     for rule in rules:
         cells = measured.cells(rule.by)
         mistakes = list(_mismatches(rule, cells))
         problems += mistakes
         if cells is not None and not mistakes:
-            findings += _findings(rule, cells, measured)
+            parts.append(_part(rule, cells, measured))
     if problems:
         raise UsageError(problems=problems)
-    return tuple(findings)
+    return Findings(parts)
 
 
 def _mismatches(rule: Rule, cells: Cells | None) -> list[Problem]:
@@ -75,50 +78,90 @@ def _limits(rule: Rule, values: Sequence[Value]) -> _Limits:
     return _Limits(limit, warn)
 
 
-def _findings(rule: Rule, cells: Cells, measured: Measured) -> list[Finding]:
-    counts = cells.counts
-    found = measured.estimate(rule.rate, rule.by)
+def _part(rule: Rule, cells: Cells, measured: Measured) -> Part:
+    """The status of each cell; everything else is worked out when the findings are read."""
     limits = _limits(rule, cells.values)
-    deciding, side = _deciding(rule, found)
-    rows = np.asarray(counts.n)
-    status = statuses(rule.decide_on, rule.at_most, found.estimate, found.lower, found.upper, limits.limit, rows)
-    short = np.zeros(len(cells), dtype=np.bool_) if rule.at_least_n is None else rows < rule.at_least_n
+    rows = measured.rows(rule.by)
+    kept, broken = measured.proven(rule.rate, rule.by, limits.limit, rule.at_most)
+    value = measured.value(rule.rate, rule.by)
     with np.errstate(invalid="ignore"):
-        near = deciding > limits.warn if rule.at_most else deciding < limits.warn
-        margin = limits.limit - deciding if rule.at_most else deciding - limits.limit
-    status[near & (status == Status.PASS)] = Status.WARN
+        within = value <= limits.limit if rule.at_most else value >= limits.limit
+    status = statuses_of(rule.decide_on, kept, broken, np.where(np.isnan(value), np.nan, within), rows)
+    short = np.zeros(len(cells), dtype=np.bool_) if rule.at_least_n is None else rows < rule.at_least_n
+    if not np.isnan(limits.warn).all():
+        deciding, _ = _deciding(rule, measured.estimate(rule.rate, rule.by))
+        with np.errstate(invalid="ignore"):
+            near = deciding > limits.warn if rule.at_most else deciding < limits.warn
+        status[near & (status == Status.PASS)] = Status.WARN
     status[short & (status != Status.FAIL)] = Status.INCONCLUSIVE
-    needed = _needed(rule, counts, limits.limit, status == Status.INCONCLUSIVE, short, measured.confidence)
-    allowed = _allowed(rule, found, limits.limit, status)
-    p_values = _p_values(rule, counts, limits.limit)
+    found = status.copy()
     if rule.severity is Severity.WARN:
         status[(status == Status.FAIL) | (status == Status.INCONCLUSIVE)] = Status.WARN
+    return Part(
+        status, rule.severity, lambda: _findings(rule, cells.values, measured, limits.limit, rows, short, found, status)
+    )
+
+
+def _findings(
+    rule: Rule,
+    values: Sequence[Value],
+    measured: Measured,
+    limit: Floats,
+    rows: NDArray[Any],
+    short: NDArray[np.bool_],
+    found: NDArray[np.object_],
+    status: NDArray[np.object_],
+) -> list[Finding]:
+    """The findings of one rule, written out. ``found`` are the statuses before the rule's severity was looked at."""
+    estimate = measured.estimate(rule.rate, rule.by)
+    deciding, side = _deciding(rule, estimate)
+    with np.errstate(invalid="ignore"):
+        margin = limit - deciding if rule.at_most else deciding - limit
+    open_ = found == Status.INCONCLUSIVE
+    columns = (
+        values,
+        status.tolist(),
+        _numbers(estimate.estimate),
+        _numbers(deciding),
+        limit.tolist(),
+        _numbers(margin),
+        estimate.n.tolist(),
+        estimate.numerator.tolist(),
+        _numbers(_p_values(rule, measured, limit)),
+        _numbers(_needed(rule, measured, limit, open_, short)),
+        _numbers(_allowed(rule, measured, limit, open_ | (found == Status.FAIL))),
+        rows.tolist(),
+        short.tolist(),
+    )
+    by = rule.by or OVERALL
     return [
         Finding(
             rule=rule.id,
             rate=rule.rate.name,
             of=rule.rate.of,
-            cell=Cell(rule.by or OVERALL, value),
+            cell=Cell(by, value),
             severity=rule.severity,
             decide_on=rule.decide_on,
-            status=status[i],
-            estimate=_number(found.estimate[i]),
-            bound=_number(deciding[i]),
+            status=status_,
+            estimate=value_,
+            bound=bound,
             side=side,
             at_most=rule.at_most,
-            limit=float(limits.limit[i]),
-            margin=_number(margin[i]),
-            n=int(found.n[i]),
-            numerator=int(found.numerator[i]),
-            p_value=_number(p_values[i]),
-            rows_needed=None if np.isnan(needed[i]) else int(needed[i]),
-            passes_with=None if np.isnan(allowed[i]) else int(allowed[i]),
+            limit=limit_,
+            margin=margin_,
+            n=int(n),
+            numerator=int(numerator),
+            p_value=p_value,
+            rows_needed=None if needed is None else int(needed),
+            passes_with=None if allowed is None else int(allowed),
             because=rule.because,
-            note=f"{int(rows[i])} rows, the rule asks for {rule.at_least_n}" if short[i] else None,
+            note=f"{rows_} rows, the rule asks for {rule.at_least_n}" if short_ else None,
             source=rule.source,
         )
-        for i, value in enumerate(cells.values)
-    ]
+        for (
+            value, status_, value_, bound, limit_, margin_, n, numerator, p_value, needed, allowed, rows_, short_,
+        ) in zip(*columns, strict=True)
+    ]  # fmt: skip
 
 
 def _deciding(rule: Rule, found: Estimate) -> tuple[Floats, str]:
@@ -130,40 +173,34 @@ def _deciding(rule: Rule, found: Estimate) -> tuple[Floats, str]:
     return found.lower, "lower"
 
 
-def _p_values(rule: Rule, counts: FlipCounts, limit: Floats) -> Floats:
+def _p_values(rule: Rule, measured: Measured, limit: Floats) -> Floats:
     """Of the test that decides: under proof against "the limit is broken", under harm against "it is kept"."""
     if rule.decide_on is DecideOn.ESTIMATE:
         return np.full(limit.shape, np.nan)
     if rule.at_most == (rule.decide_on is DecideOn.PROOF):
-        return rule.rate.better_than(counts, limit)
-    return rule.rate.worse_than(counts, limit)
+        return measured.p_better(rule.rate, rule.by, limit)
+    return measured.p_worse(rule.rate, rule.by, limit)
 
 
 def _needed(
-    rule: Rule, counts: FlipCounts, limit: Floats, open_: NDArray[np.bool_], short: NDArray[np.bool_], confidence: float
+    rule: Rule, measured: Measured, limit: Floats, open_: NDArray[np.bool_], short: NDArray[np.bool_]
 ) -> Floats:
-    needed = np.full(limit.shape, np.nan)
-    if rule.decide_on is DecideOn.PROOF and open_.any():
-        columns = (counts.both_right, counts.negative, counts.positive, counts.wrong_same, counts.wrong_different)
-        some = FlipCounts(*(np.asarray(column)[open_] for column in columns))
-        needed[open_] = rows_needed(rule.rate, some, limit[open_], rule.at_most, confidence)
-    elif rule.decide_on is not DecideOn.PROOF:
-        needed[open_ & short] = 1.0  # nothing is lacking but the rows that the rule asks for
+    if rule.decide_on is DecideOn.PROOF:
+        needed = measured.rows_needed(rule.rate, rule.by, limit, rule.at_most, open_)
+    else:
+        needed = np.where(open_ & short, 1.0, np.nan)  # nothing is lacking but the rows that the rule asks for
     if rule.at_least_n is not None:
-        lacking = (rule.at_least_n - np.asarray(counts.n)).astype(np.float64)
+        lacking = (rule.at_least_n - measured.rows(rule.by)).astype(np.float64)
         needed = np.where(open_ & short, np.maximum(needed, lacking), needed)  # what nothing settles stays unsettled
     return needed
 
 
-def _allowed(rule: Rule, found: Estimate, limit: Floats, status: NDArray[np.object_]) -> Floats:
+def _allowed(rule: Rule, measured: Measured, limit: Floats, asked: NDArray[np.bool_]) -> Floats:
     """The largest numerator that would have passed, for shares that must stay low and do not."""
-    allowed = np.full(limit.shape, np.nan)
-    asked = (status == Status.FAIL) | (status == Status.INCONCLUSIVE)
-    if rule.at_most and rule.decide_on is DecideOn.PROOF and rule.rate.share and asked.any():
-        most = most_flips_allowed(found.n[asked], limit[asked], found.confidence)
-        allowed[asked] = np.where(most >= 0, most, np.nan)
-    return allowed
+    if rule.at_most and rule.decide_on is DecideOn.PROOF:
+        return measured.passes_with(rule.rate, rule.by, limit, asked)
+    return np.full(limit.shape, np.nan)
 
 
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _numbers(column: Floats) -> list[float | None]:
+    return [number if isfinite(number) else None for number in column.tolist()]

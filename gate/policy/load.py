@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path as FilePath
@@ -10,12 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gate.core.judgement import DecideOn, Severity, Source
-from gate.core.rates import rate
 from gate.errors import Problem, UsageError, did_you_mean
-from gate.policy.checks import check, limit, percent
-from gate.policy.document import OverridePart, PolicyDocument, RulePart, parts_at
-from gate.policy.rules import Holdout, Override, Policy, Promotion, Rule, TaskPolicy, Threshold
+from gate.policy.build import build
+from gate.policy.checks import check
+from gate.policy.document import PolicyDocument, parts_at
+from gate.policy.rules import Policy
 from gate.policy.source import Document, Path, read
 
 
@@ -62,7 +60,7 @@ def parse_policy(text: str, file: str = "policy") -> Policy:
         problems.extend(_problems(mistakes, source, file))
     if problems or document is None:
         raise UsageError(problems=sorted(set(problems), key=_by_line))
-    return _policy(document, source, text, file)
+    return build(document, source, text, file)
 
 
 def _by_line(problem: Problem) -> tuple[int, int, str]:
@@ -139,61 +137,3 @@ def _within(location: tuple[Any, ...], data: Any, missing: bool) -> Path:
         else:
             break
     return tuple(path)
-
-
-def _policy(document: PolicyDocument, source: Document, text: str, file: str) -> Policy:
-    confidence = percent(document.evidence.confidence)
-    assert confidence is not None  # the pattern of the document saw to it
-    decide_on = DecideOn(document.evidence.decide_on)
-    task, holdout = document.task, document.holdout
-    return Policy(
-        file=file,
-        text=text,
-        digest=hashlib.sha256(text.encode("utf-8")).hexdigest(),
-        name=document.name,
-        task=TaskPolicy(
-            task.kind,
-            task.outputs,
-            None if task.classes is None else tuple(task.classes),
-            None if task.threshold is None else float(task.threshold),
-        ),
-        holdout=Holdout(
-            holdout.id, holdout.label, {name: part.column for name, part in holdout.slices.items()}, holdout.contract
-        ),
-        confidence=confidence,
-        decide_on=decide_on,
-        absolute_rules_only_without_incumbent=document.on_missing_incumbent == "absolute_rules_only",
-        rules=tuple(_rule(part, ("rules", i), decide_on, source, file) for i, part in enumerate(document.rules)),
-        promotion=None
-        if document.promotion is None
-        else Promotion(document.promotion.alias, document.promotion.keep_previous_as),
-    )
-
-
-def _rule(part: RulePart, path: Path, decide_on: DecideOn, source: Document, file: str) -> Rule:
-    kind = rate(part.rate, part.of)
-    at_most = part.at_most is not None
-
-    def threshold(of: RulePart | OverridePart) -> Threshold:
-        first = limit(of.at_most if at_most else of.at_least, kind)
-        warn = of.warn_above if at_most else of.warn_below
-        second = None if warn is None else limit(warn, kind)
-        assert isinstance(first, float) and not isinstance(second, str)  # checked before
-        return Threshold(first, second)
-
-    return Rule(
-        id=part.id,
-        rate=kind,
-        by=part.by,
-        at_most=at_most,
-        threshold=threshold(part),
-        overrides=tuple(
-            Override(over.cell, threshold(over), Source(file, source.at((*path, "overrides", i)).line))
-            for i, over in enumerate(part.overrides)
-        ),
-        at_least_n=part.at_least_n,
-        decide_on=DecideOn(part.decide_on) if part.decide_on else decide_on,
-        severity=Severity(part.severity),
-        because=part.because,
-        source=Source(file, source.at(path).line),
-    )

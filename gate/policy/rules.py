@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from gate.core.judgement import DecideOn, Severity, Source
 from gate.core.outcomes import Value
 from gate.core.rates import Rate
+from gate.tasks.slicing import Slicing
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,11 @@ class TaskPolicy:
 
 @dataclass(frozen=True)
 class Holdout:
-    """The meaning of the held-out set's columns; ``slices`` maps a slice's name to its column."""
+    """The meaning of the held-out set's columns; ``slices`` maps a slice's name to the way it is cut."""
 
     id: str | None = None
     label: str | None = None
-    slices: Mapping[str, str] = field(default_factory=dict)
+    slices: Mapping[str, Slicing] = field(default_factory=dict)
     contract: str | None = None
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from gate.core.outcomes import Codes
 from gate.data.columns import batch_rows, require_columns
 from gate.data.digests import ContentDigest
 from gate.data.identity import UniqueIds
@@ -31,6 +32,7 @@ from gate.stories.decide import BUILT_IN, Compared, Judgement, Progress, counted
 from gate.stories.log import log
 from gate.tasks.batch import Batch, Classes
 from gate.tasks.kinds import KINDS
+from gate.tasks.slicing import Slices
 
 
 def check(
@@ -258,7 +260,7 @@ def _label_column(rules: Policy) -> str:
 
 
 def _other_columns(rules: Policy) -> dict[str, str]:
-    slices = {f"slice {name}": column for name, column in rules.holdout.slices.items()}
+    slices = Slices(rules.holdout.slices).purposes
     return slices if rules.holdout.id is None else {"id": rules.holdout.id, **slices}
 
 
@@ -273,7 +275,7 @@ class _Item:
 
     ids: pa.Array
     label: pa.Array
-    slices: dict[str, pa.Array]
+    slices: dict[str, Codes]
     first_row: int
 
 
@@ -282,6 +284,7 @@ class _Reader:
 
     def __init__(self, table: Table, rules: Policy, label: str, infos: Sequence[ModelInfo], rows: int) -> None:
         self._table, self._holdout, self._label, self._size = table, rules.holdout, label, rows
+        self._slices = Slices(rules.holdout.slices)
         self._ids = UniqueIds(where=table.uri)
         self._digest = ContentDigest()
         asking = [info for info in infos if info.columns is not None and label in info.columns]
@@ -311,7 +314,7 @@ class _Reader:
             ids = pa.array(range(first, first + read.num_rows)) if self._holdout.id is None else read[self._holdout.id]
             if self._holdout.id is not None:
                 self._ids.update(ids, first)
-            slices = {name: read[column] for name, column in self._holdout.slices.items()}
+            slices = self._slices.codes({name: read[name] for name in self._slices.columns})
             yield _Item(ids, read[self._label], slices, first), read.select(self._features)
             first += read.num_rows
 

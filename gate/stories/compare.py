@@ -23,6 +23,7 @@ from gate.policy.rules import Policy
 from gate.stories.decide import Compared, Judgement, Progress, counted, day, decided, nothing
 from gate.tasks.batch import Answers, Batch, Classes
 from gate.tasks.kinds import KINDS
+from gate.tasks.slicing import Slices
 
 Source = Any
 """A file or URI, an Arrow table, a DataFrame, or a mapping of names to arrays."""
@@ -73,7 +74,7 @@ def compare(
     columns = _Columns(
         label=_agreed("label", label, rules.holdout.label),
         id=_agreed("id", id, rules.holdout.id, needed=predictions is None),
-        slices=rules.holdout.slices,
+        slices=Slices(rules.holdout.slices),
     )
     as_of = day(as_of)
     if predictions is not None:
@@ -99,10 +100,10 @@ def compare(
 class _Columns:
     label: str
     id: str | None
-    slices: Mapping[str, str]
+    slices: Slices
 
     def wanted(self, **others: str) -> dict[str, str]:
-        found = {"label": self.label, **others, **{f"slice {name}": column for name, column in self.slices.items()}}
+        found = {"label": self.label, **others, **self.slices.purposes}
         return found if self.id is None else {"id": self.id, **found}
 
 
@@ -345,6 +346,6 @@ def _batch(
         label=read[columns.label] if label is None else label,
         candidate=Answers.of(candidate),
         incumbent=Answers.of(incumbent),
-        slices={name: read[column] for name, column in columns.slices.items()},
+        slices=columns.slices.codes({name: read[name] for name in columns.slices.columns}),
         first_row=first,
     )

@@ -122,7 +122,7 @@ def decided(
         if rule not in judged
     )
     measured = Measured(table, policy.confidence)
-    findings = judge(judged, measured)
+    findings = tuple(judge(judged, measured))
     verdict_ = verdict(findings)
     counts = table.overall
     decision = Decision(

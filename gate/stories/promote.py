@@ -54,8 +54,8 @@ def promote(
 
     ``decision`` is a file that ``gate check --report json=FILE`` wrote, or the value itself. The registry is that of
     the decision unless one is named; it must be the same. :class:`NotAllowed` (the verdict's exit code) for a verdict
-    that does not allow; EvidenceError for a decision that was edited or is not promotable, and for files that changed since;
-    ConflictError where the alias has moved since.
+    that does not allow; EvidenceError for a decision that was edited or is not promotable, and for files that changed
+    since; ConflictError where the alias has moved since.
 
     Example::
 

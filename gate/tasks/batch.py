@@ -9,7 +9,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from gate.core.flips import FlipTable
-from gate.core.outcomes import Outcomes, Value
+from gate.core.outcomes import Codes, Outcomes, Value
 from gate.errors import EvidenceError
 
 
@@ -57,7 +57,7 @@ class Batch:
     label: pa.Array
     candidate: Answers
     incumbent: Answers | None
-    slices: Mapping[str, pa.Array] = field(default_factory=dict)
+    slices: Mapping[str, Codes] = field(default_factory=dict)
     first_row: int = 0
 
     def __len__(self) -> int:

@@ -59,7 +59,6 @@ class Classification:
             _whole_names(classes.declared), _whole_names(classes.candidate), _whole_names(classes.incumbent)
         )
         self._vocabulary = Vocabulary(self._classes.declared or ())
-        self._slices: dict[str, Vocabulary] = {}
         self._label_kind: str | None = None
         self._answerable = {"candidate": self._classes.candidate, "incumbent": self._classes.incumbent}
         self._incumbent_outputs: set[int] = set()  # while it was never right
@@ -70,11 +69,10 @@ class Classification:
         incumbent = None if batch.incumbent is None else self._decode(batch.incumbent, "incumbent", batch)
         self._check_known(label, batch)
         candidate_right = label.codes == candidate.codes.codes
-        slices = {name: self._slice(name, column) for name, column in batch.slices.items()}
         if incumbent is None:
             nobody = np.zeros(len(batch), dtype=np.bool_)
             return Outcomes(
-                batch.ids, nobody, candidate_right, nobody, label=label, candidate=candidate.codes, slices=slices
+                batch.ids, nobody, candidate_right, nobody, label=label, candidate=candidate.codes, slices=batch.slices
             )
         incumbent_right = label.codes == incumbent.codes.codes
         if not incumbent_right.any():
@@ -87,7 +85,7 @@ class Classification:
             label=label,
             incumbent=incumbent.codes,
             candidate=candidate.codes,
-            slices=slices,
+            slices=batch.slices,
             confidence=None
             if incumbent.confidence is None or candidate.confidence is None
             else Confidence(incumbent.confidence, candidate.confidence),
@@ -333,10 +331,6 @@ class Classification:
         self._answerable[role] = names
         codes = np.array([self._vocabulary.code(name) for name in names], dtype=np.int64)
         return Codes(codes[(scores >= threshold).astype(np.int64)], self._vocabulary.values)
-
-    def _slice(self, name: str, column: pa.Array) -> Codes:
-        column = _plain(column, f"held-out set, slice {name!r}", "values")
-        return self._slices.setdefault(name, Vocabulary()).encode(column)
 
 
 def _seen(cells: Cells) -> set[tuple[type, Value]]:

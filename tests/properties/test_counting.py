@@ -14,6 +14,7 @@ from gate.core.outcomes import Codes, Confidence, Outcomes
 from gate.core.rates import RATES, rate
 from gate.tasks.batch import Answers, Batch, Classes
 from gate.tasks.classification import Classification, Reading
+from gate.tasks.slicing import ByColumn, Slices
 
 fast = settings(deadline=None, max_examples=80)
 
@@ -164,6 +165,7 @@ text_row = st.tuples(*[st.sampled_from(["a", "b", "c"])] * 3, st.sampled_from(["
 
 def table_of(everything: list[tuple], size: int) -> FlipTable:
     task = Classification(Reading(), Classes(declared=("a", "b", "c")))
+    slices = Slices({"piece": ByColumn("piece")})
     tables = []
     for start in range(0, len(everything), size):
         ids, label, old, new, piece = zip(*everything[start : start + size], strict=True)
@@ -172,7 +174,7 @@ def table_of(everything: list[tuple], size: int) -> FlipTable:
             label=pa.array(label),
             incumbent=Answers(pa.array(old)),
             candidate=Answers(pa.array(new)),
-            slices={"piece": pa.array(piece, pa.string())},
+            slices=slices.codes({"piece": pa.array(piece, pa.string())}),
             first_row=start,
         )
         tables.append(count(task.outcomes(batch), keep=5))

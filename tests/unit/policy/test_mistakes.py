@@ -75,7 +75,7 @@ SHAPE = {
         " promotion",
     ]),
     "key in a slice": (GOOD + "holdout:\n  slices:\n    old: {colum: age}\n", [
-        "7:5: holdout.slices.old: the key 'column' is missing",
+        "7:5: holdout.slices.old: a slice has one of column, columns and where; found none",
         "7:11: holdout.slices.old.colum: unknown key; did you mean 'column'?",
     ]),
     "slice called class": (GOOD + "holdout: {slices: {class: {column: c}}}\n", [

@@ -12,6 +12,7 @@ from gate.policy.document import parts_at
 from gate.policy.load import parse_policy
 from gate.policy.rules import Holdout, Override, Promotion, TaskPolicy, Threshold
 from gate.policy.source import Position, read
+from gate.tasks.slicing import ByColumn
 
 WHOLE = """\
 version: 1
@@ -52,7 +53,7 @@ def test_a_whole_policy_is_read_as_it_is_written():
     policy = parse_policy(WHOLE, "p.yaml")
     assert (policy.name, policy.file, policy.text) == ("fraud-classifier", "p.yaml", WHOLE)
     assert policy.task == TaskPolicy("classification", "scores", ("legit", "fraud"), 1.0)
-    assert policy.holdout == Holdout("txn_id", "y", {"region": "area"}, "expectations/holdout.json")
+    assert policy.holdout == Holdout("txn_id", "y", {"region": ByColumn("area")}, "expectations/holdout.json")
     assert (policy.confidence, policy.decide_on) == (0.995, DecideOn.HARM)
     assert policy.absolute_rules_only_without_incumbent
     assert policy.promotion == Promotion("champion", "previous")

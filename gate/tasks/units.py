@@ -1,0 +1,82 @@
+"""From a batch and who was right in it to outcomes: what every task does alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gate.core.flips import Cells, FlipTable
+from gate.core.outcomes import Outcomes, Scores, Value
+from gate.errors import EvidenceError
+from gate.tasks.batch import Batch
+
+Flags = NDArray[np.bool_]
+Numbers = NDArray[np.float64]
+
+
+def judged(
+    batch: Batch, candidate_right: Flags, incumbent_right: Flags | None, same: Flags | None, scores: Scores | None = None
+) -> Outcomes:
+    """The outcomes of a batch whose units are its rows; without an incumbent nobody was right before.
+
+    An empty batch gives empty outcomes.
+    """
+    nobody = np.zeros(len(batch), dtype=np.bool_)
+    return Outcomes(
+        ids=batch.ids,
+        incumbent_right=nobody if incumbent_right is None else incumbent_right,
+        candidate_right=candidate_right,
+        same_output=nobody if same is None else same,
+        slices=batch.slices,
+        cluster=batch.cluster,
+        weight=batch.weight,
+        scores=scores,
+    )
+
+
+def compared(batch: Batch, candidate: Numbers, incumbent: Numbers | None, same: Flags | None) -> Outcomes:
+    """The continuous form: an answer is right if it is no worse than the other model's, more being better.
+
+    So a negative flip is a unit that got worse, a positive flip one that got better, and a tie is right twice.
+    EvidenceError without an incumbent, since nothing is right or wrong on its own then.
+    """
+    if incumbent is None:
+        raise EvidenceError(
+            "there is no incumbent, and `continuous` only compares",
+            where="policy task",
+            hint="say what is right on its own: a tolerance, or right_at_least",
+        )
+    return judged(batch, candidate >= incumbent, incumbent >= candidate, same, Scores(incumbent, candidate))
+
+
+def in_order(value: Value) -> tuple[int, object]:
+    """A sort key over values of all types: null, then booleans, numbers, text.
+
+    >>> sorted(["b", 2, None, 1, "a"], key=in_order)
+    [None, 1, 2, 'a', 'b']
+    """
+    if value is None:
+        return 0, 0
+    if isinstance(value, bool):
+        return 1, value
+    return (2, value) if isinstance(value, (int, float)) else (3, value)
+
+
+def settled(table: FlipTable, declared: dict[str, tuple[Value, ...]] | None = None) -> FlipTable:
+    """The table with the cells of each dimension in the order of their values, those without rows dropped.
+
+    ``declared`` names values that stay though they have no row: dimension -> values.
+    """
+    kept = {
+        name: {(type(value), value) for value in values} for name, values in (declared or {}).items()
+    }
+    return replace(table, cells={name: _settled(cells, kept.get(name, set())) for name, cells in table.cells.items()})
+
+
+def _settled(cells: Cells, declared: set[tuple[type, Value]]) -> Cells:
+    rows = cells.columns.sum(axis=1)
+    kept = [i for i, value in enumerate(cells.values) if rows[i] or (type(value), value) in declared]
+    kept.sort(key=lambda i: in_order(cells.values[i]))
+    return Cells(tuple(cells.values[i] for i in kept), cells.columns[kept])
