@@ -1,8 +1,8 @@
 """Train classifiers of income and register them: ``python train.py FOLDER``, with ``MLFLOW_TRACKING_URI`` set.
 
-Version 1 is a logistic regression and gets the alias ``champion``. Version 2 is gradient boosting; version 3 is the same
-with twice the weight on the training rows that version 1 gets right, so that it is more likely to keep them. None sees
-race or sex: those are in the held-out set for the slices. Nothing here knows of the gate.
+Version 1 is a logistic regression and gets the alias ``champion``. Version 2 is gradient boosting; version 3 is the
+same with twice the weight on the training rows that version 1 gets right, so that it is more likely to keep them. None
+of them sees race or sex: those are in the held-out set for the slices. Nothing here knows of the gate.
 """
 
 from __future__ import annotations

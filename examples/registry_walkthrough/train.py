@@ -1,7 +1,7 @@
 """Train two classifiers of handwritten digits and register them, as one does without the gate: ``python train.py``.
 
-``MLFLOW_TRACKING_URI`` says where. Version 1 of ``digits`` gets the alias ``champion``; version 2 would like to have it.
-The rows that neither has seen go to ``holdout.parquet``.
+``MLFLOW_TRACKING_URI`` says where. Version 1 of ``digits`` gets the alias ``champion``; version 2 would like to have
+it. The rows that neither has seen go to ``holdout.parquet``.
 """
 
 from __future__ import annotations

@@ -278,7 +278,7 @@ def _raised(info: Any) -> str:
 def _sentence(observed: Mapping[str, Any]) -> str:
     if observed.get("unexpected_count"):
         total = observed.get("element_count")
-        values = ", ".join(repr(value) for value in observed.get("unexpected_values", ()))
+        values = ", ".join(dict.fromkeys(repr(value) for value in observed.get("unexpected_values", ())))
         return (
             f"{observed['unexpected_count']}"
             + (f" of {total}" if total is not None else "")
