@@ -82,7 +82,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:  # whoever read our output has gone; the result was not heard, so it does not count
+    except (BrokenPipeError, SystemExit):
+        # Whoever read our output has gone (click makes a SystemExit of that), or some library wanted to leave with a
+        # code of its own: the result was not heard, so it does not count.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.INTERNAL)
     except Exception as error:  # the last resort: an uncaught error must not look like a verdict

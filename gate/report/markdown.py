@@ -9,7 +9,10 @@ from gate.core.flips import FlippedRow
 from gate.decisions.record import Decision
 from gate.report.view import view
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~@$&:-])")
+_SPECIAL = re.compile(r"[\\`*_\[\]|~$]|:(?=//)|(?<=www)\.")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_LINKS = re.compile(r"@|#(?=\d)")  # made into links after rendering, when an escape is gone: a break inside remains
+_OPENING = re.compile(r"^(\s*\d*)([-+#](?=[-+#\s]|$)|(?<=\d)[.)](?=\s|$))")  # of a list, a heading, a rule
 
 
 def write(decision: Decision, samples: Sequence[FlippedRow]) -> dict[str, bytes]:
@@ -52,10 +55,13 @@ def write(decision: Decision, samples: Sequence[FlippedRow]) -> dict[str, bytes]
 def escape(text: str) -> str:
     """Text that Markdown, HTML inside it, mentions and tables leave alone.
 
-    >>> escape("<b>|@all")
-    '\\\\<b\\\\>\\\\|\\\\@all'
+    >>> print(escape("<b>|@all"))
+    &lt;b&gt;\\|@&#8203;all
     """
-    return _SPECIAL.sub(r"\\\1", text.replace("\n", " ").replace("\r", " "))
+    plain = re.sub(r"[&<>]", lambda found: _ENTITIES[found[0]], " ".join(text.splitlines()))
+    plain = _SPECIAL.sub(lambda found: f"\\{found[0]}", plain)
+    plain = _LINKS.sub(lambda found: f"{found[0]}&#8203;", plain)
+    return _OPENING.sub(r"\1\\\2", plain)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

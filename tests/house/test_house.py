@@ -29,7 +29,7 @@ BROUGHT = {
     "decisions": ("numpy", "pydantic", "scipy"),
     "engines": ("numpy", "pyarrow"),
     "errors": (),
-    "policy": ("numpy", "pydantic", "ruamel", "scipy"),
+    "policy": ("numpy", "pyarrow", "pydantic", "ruamel", "scipy"),
     "report": ("numpy", "pydantic", "rich", "scipy"),
     "stories": ("numpy", "pyarrow", "pydantic", "rich", "ruamel", "scipy"),
     "tasks": ("numpy", "pyarrow"),

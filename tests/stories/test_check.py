@@ -11,7 +11,6 @@ from typing import Any
 import jsonschema
 import mlflow
 import mlflow.sklearn
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -109,9 +108,7 @@ def test_the_kept_samples_are_flips_that_happened(
     judged: Judgement, sqlite_registry: str, digits: pd.DataFrame
 ) -> None:
     rows = digits[600:].set_index("row", drop=False)
-    old, new = (
-        pd.Series(sklearn_answers(sqlite_registry, version, rows), index=rows.index) for version in (1, 3)
-    )
+    old, new = (pd.Series(sklearn_answers(sqlite_registry, version, rows), index=rows.index) for version in (1, 3))
 
     assert sum(row.kind == "negative" for row in judged.samples) == judged.decision.counts.negative
     for row in judged.samples:
@@ -189,9 +186,7 @@ def test_a_run_with_metrics_of_the_candidate_and_the_evidence_is_logged(
     assert run.data.params["incumbent"] == "models:/digits/1"
 
 
-def test_the_metrics_are_linked_to_the_logged_model_of_the_candidate(
-    judged: Judgement, sqlite_registry: str
-) -> None:
+def test_the_metrics_are_linked_to_the_logged_model_of_the_candidate(judged: Judgement, sqlite_registry: str) -> None:
     client = client_of(sqlite_registry)
     model_id = model_id_of(sqlite_registry, 3)
     model = client.get_logged_model(model_id)
@@ -295,9 +290,7 @@ def test_a_logged_model_is_judged_but_not_promotable(
     assert decision.promotable.because == f"the {role} is a logged model, not a version of a registered one"
 
 
-def test_a_model_of_a_run_is_judged_but_not_promotable(
-    checked: Callable[..., Judgement], sqlite_registry: str
-) -> None:
+def test_a_model_of_a_run_is_judged_but_not_promotable(checked: Callable[..., Judgement], sqlite_registry: str) -> None:
     run_id = client_of(sqlite_registry).get_model_version("digits", "3").run_id
     decision = checked(candidate=f"runs:/{run_id}/digits").decision
 
@@ -306,9 +299,7 @@ def test_a_model_of_a_run_is_judged_but_not_promotable(
     assert decision.promotable.because == "the candidate is a model of a run, not a version of a registered one"
 
 
-def test_a_check_against_another_version_than_the_aliass_is_not_promotable(
-    checked: Callable[..., Judgement]
-) -> None:
+def test_a_check_against_another_version_than_the_aliass_is_not_promotable(checked: Callable[..., Judgement]) -> None:
     decision = checked(incumbent="2").decision
 
     assert decision.promotable.value is False

@@ -120,9 +120,7 @@ def test_no_registry_at_all(check: Check) -> None:
     assert told(error).startswith("--registry-uri: no registry is named\n  -> give --registry-uri URI")
 
 
-def test_a_registry_that_is_down_and_whose_password_stays_secret(
-    check: Check, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_registry_that_is_down_and_whose_password_stays_secret(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     error = refused(EvidenceError, lambda: check(registry_uri="http://ann:hunter2@127.0.0.1:9"))
 
@@ -425,9 +423,7 @@ def test_a_score_that_is_nan_is_neither_right_nor_wrong(check: Check, policy: Po
 def test_a_probability_that_is_nan_names_its_row_in_the_whole_set(check: Check) -> None:
     error = refused(
         EvidenceError,
-        lambda: check(
-            candidate="@probabilities_with_nan", incumbent="@honest", rows_per_batch=150
-        ),
+        lambda: check(candidate="@probabilities_with_nan", incumbent="@honest", rows_per_batch=150),
     )
 
     assert "candidate model: NaN in 1 answers of one batch, first at row 5" in told(error)

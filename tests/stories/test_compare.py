@@ -20,7 +20,7 @@ from gate.stories.decide import Judgement
 Policies = Callable[..., Path]
 
 ROWS = 600
-COLUMNS = {"label": "y", "incumbent": "old", "candidate": "new"}
+COLUMNS: dict[str, Any] = {"label": "y", "incumbent": "old", "candidate": "new"}
 
 
 @pytest.fixture(scope="session")
@@ -372,9 +372,7 @@ def test_ids_that_one_side_lacks_are_counted_and_never_dropped(
 
 
 @pytest.mark.parametrize("side", ["old", "new"])
-def test_an_id_given_twice_on_either_side(
-    side: str, two_files: dict[str, Any], unnamed: Path, tmp_path: Path
-) -> None:
+def test_an_id_given_twice_on_either_side(side: str, two_files: dict[str, Any], unnamed: Path, tmp_path: Path) -> None:
     path = tmp_path / f"{side}.parquet"
     table = pq.read_table(path)
     pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), path)

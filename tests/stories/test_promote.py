@@ -56,9 +56,7 @@ class Stage:
     def __init__(self, uri: str, alias: str, allowed: Decision) -> None:
         self.uri, self.alias, self.kept = uri, alias, f"{alias}_before"
         self.client = client_of(uri)
-        self.allowed = sealed(
-            replace(allowed, target=replace(allowed.target, alias=alias, keep_previous_as=self.kept))
-        )
+        self.allowed = sealed(replace(allowed, target=replace(allowed.target, alias=alias, keep_previous_as=self.kept)))
         self.client.set_registered_model_alias("digits", alias, "1")
 
     def at(self, alias: str) -> int | None:
@@ -76,7 +74,9 @@ class Stage:
 
 
 @pytest.fixture
-def stage(sqlite_registry: str, decisions: Callable[[str], Decision], request: pytest.FixtureRequest) -> Iterator[Stage]:
+def stage(
+    sqlite_registry: str, decisions: Callable[[str], Decision], request: pytest.FixtureRequest
+) -> Iterator[Stage]:
     alias = f"own_{abs(hash(request.node.name)) % 10**8}"
     stage = Stage(sqlite_registry, alias, decisions(sqlite_registry))
     yield stage
@@ -225,9 +225,7 @@ def test_files_that_were_swapped_since_are_found(stage: Stage, role: str) -> Non
     assert stage.at(stage.alias) == 1
 
 
-def test_a_decision_about_another_registry_is_refused(
-    stage: Stage, empty_store: Path, tmp_path: Path
-) -> None:
+def test_a_decision_about_another_registry_is_refused(stage: Stage, empty_store: Path, tmp_path: Path) -> None:
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     other = f"sqlite:///{tmp_path}/mlflow.db"
     error = refused(EvidenceError, stage.allowed, registry_uri=other)
@@ -249,9 +247,7 @@ def test_a_first_version_sets_an_alias_that_is_not_there(stage: Stage) -> None:
     assert stage.at(stage.kept) is None
 
 
-def test_over_rest_the_alias_moves_too(
-    mlflow_server: str, decisions: Callable[[str], Decision]
-) -> None:
+def test_over_rest_the_alias_moves_too(mlflow_server: str, decisions: Callable[[str], Decision]) -> None:
     stage = Stage(mlflow_server, "own_rest", decisions(mlflow_server))
     try:
         done = gate.promote(stage.allowed)

@@ -1,0 +1,311 @@
+"""Whole reports: for each verdict as text and as Markdown, within 80 columns, whatever the classes are called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from gate.core.judgement import Severity, Status, Verdict
+from gate.decisions.record import Decision
+from gate.report import markdown, text
+from gate.report.writers import WRITERS
+from gate.stories.decide import Judgement
+
+Compared = Callable[..., Judgement]
+Golden = Callable[[str, bytes], None]
+
+HOSTILE = [
+    "\x1b[31mred\x1b[0m",
+    "abc\u202edcba",
+    "line\n::set-output name=verdict::allow",
+    "\r\n::error::gotcha",
+    "</script><img src=x onerror=alert(1)>",
+    "a|b|c",
+    "@all",
+    "@octocat",
+    "#1",
+    "[click](javascript:alert(1))",
+    "`code`",
+    "**bold**",
+    "- item",
+    "www.evil.example",
+    "https://evil.example/x",
+    "\x00\x07\x85\u2028\u2029",
+    "\u200b\ufeff",
+    "=cmd()|' /C calc'!A0",
+]
+LONG = [
+    "a-class-name-that-goes-on-and-on-" * 4,
+    "漢字の分類名がとても長い場合でも幅を守ること" * 3,
+    "x" * 200,
+    "ﷺ" * 50,
+]
+
+
+def pets(flips: int, gains: int, rows: int = 1000) -> dict[str, list[Any]]:
+    """``rows`` rows, half cats and half dogs; some cats become dogs, some wrong dogs are right now."""
+    half = rows // 2
+    y = ["cat"] * half + ["dog"] * half
+    old = ["cat"] * half + ["cat"] * gains + ["dog"] * (half - gains)
+    new = ["dog"] * flips + ["cat"] * (half - flips) + ["dog"] * half
+    return {"id": list(range(rows)), "y": y, "old": old, "new": new, "site": ["north", "south"] * half}
+
+
+def named(names: list[str], copies: int = 40) -> dict[str, list[Any]]:
+    """Every name as label, output, slice and id; the first copy of each is broken by the update."""
+    y = [name for name in names for _ in range(copies)]
+    new = [names[(i // copies + 1) % len(names)] if i % copies == 0 else y[i] for i in range(len(y))]
+    return {"id": [f"{name}{i}" for i, name in enumerate(y)], "y": y, "old": list(y), "new": new, "site": list(y)}
+
+
+RULES = (
+    "  - {id: few-flips, rate: nfr, at_most: 2%, because: Support reads every new mistake as a bug.}\n"
+    "  - {id: no-worse, rate: error_rate_change, at_most: 0.5%}\n"
+    "  - {id: no-class-breaks, rate: nfr, by: class, at_most: 5%, at_least_n: 200}\n"
+    "  - {id: sites, rate: nfr, by: site, at_most: 3%, severity: warn}\n"
+)
+STORIES = {"allowed": pets(4, 40), "refused": pets(60, 90), "inconclusive": pets(14, 40)}
+VERDICTS = {"allowed": Verdict.ALLOW, "refused": Verdict.REFUSE, "inconclusive": Verdict.INCONCLUSIVE}
+
+
+def as_text(judged: Judgement) -> str:
+    return text.write(judged.decision, judged.samples)["report.txt"].decode()
+
+
+def as_markdown(judged: Judgement) -> str:
+    return markdown.write(judged.decision, judged.samples)["report.md"].decode()
+
+
+def within_80_columns(report: str) -> None:
+    for line in report.splitlines():
+        assert cell_len(line) <= 80, line
+
+
+def nothing_undefined(report: str) -> None:
+    assert not re.search(r"\b(NaN|nan|None|null|inf|Infinity)\b", report), report
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_the_whole_report(story: str, compared: Compared, same_as_golden: Golden) -> None:
+    judged = compared(STORIES[story], RULES)
+
+    assert judged.verdict is VERDICTS[story]
+    for report in (as_text(judged), as_markdown(judged)):
+        nothing_undefined(report)
+    within_80_columns(as_text(judged))
+    same_as_golden(f"{story}.txt", as_text(judged).encode())
+    same_as_golden(f"{story}.md", as_markdown(judged).encode())
+
+
+def test_the_whole_report_where_no_rule_is_enforced(compared: Compared, same_as_golden: Golden) -> None:
+    judged = compared(pets(4, 40), "  - {id: few-flips, rate: nfr, at_most: 2%, severity: warn}\n")
+
+    assert judged.verdict is Verdict.ERROR
+    nothing_undefined(as_text(judged))
+    same_as_golden("nothing-enforced.txt", as_text(judged).encode())
+    same_as_golden("nothing-enforced.md", as_markdown(judged).encode())
+
+
+def test_the_whole_report_without_an_incumbent(
+    compared: Compared, alone: Callable[[Judgement], Judgement], same_as_golden: Golden
+) -> None:
+    judged = alone(compared(pets(4, 40), "  - {id: cap, rate: error_rate, of: candidate, at_most: 5%}\n" + RULES))
+
+    for report in (as_text(judged), as_markdown(judged)):
+        nothing_undefined(report)
+        assert "unknown" not in report
+    same_as_golden("no-incumbent.txt", as_text(judged).encode())
+    same_as_golden("no-incumbent.md", as_markdown(judged).encode())
+
+
+def test_without_samples_none_are_shown(compared: Compared) -> None:
+    judged = compared(STORIES["refused"], RULES)
+    bare = replace(judged, samples=())
+
+    assert "Some of the rows that flipped" in as_text(judged)
+    assert "Some of the rows that flipped" not in as_text(bare)
+    assert "Some of the rows that flipped" not in as_markdown(bare)
+
+
+def test_an_allowed_update_with_a_warning_does_not_say_that_all_is_well(compared: Compared) -> None:
+    judged = compared(pets(4, 40), "  - {id: few-flips, rate: nfr, at_most: 2%, warn_above: 0.1%}\n")
+
+    assert judged.verdict is Verdict.ALLOW
+    assert "warning" in as_text(judged).partition("What the update does")[0]
+
+
+def test_the_deciding_sentence_names_rule_limit_rate_and_bound(compared: Compared) -> None:
+    judged = compared(STORIES["refused"], RULES)
+    opening = " ".join(as_text(judged).partition("What would make it pass")[0].split())
+
+    assert opening.startswith("REFUSED models:/pets/7 must not replace models:/pets/6.")
+    assert "'few-flips' wants the negative flip rate (NFR) at most 2%; it is 6.00% (60 of 1,000)" in opening
+    assert "with 95% confidence at least 4." in opening
+    assert "Support reads every new mistake as a bug." in opening
+
+
+def test_an_inconclusive_report_says_what_would_settle_it(compared: Compared) -> None:
+    judged = compared(STORIES["inconclusive"], RULES)
+    report = " ".join(as_text(judged).split())
+    (finding,) = [f for f in judged.decision.findings if f.rule == "few-flips"]
+
+    assert finding.rows_needed is not None
+    assert f"about {finding.rows_needed:,} more rows would settle it" in report
+    assert f"passes with {finding.passes_with} or fewer of 1,000; there are 14." in report
+
+
+def test_each_status_and_severity_is_laid_out(compared: Compared) -> None:
+    judged = compared(STORIES["refused"], RULES)
+    first = judged.decision.findings[0]
+    for status in Status:
+        for severity in Severity:
+            findings = (replace(first, status=status, severity=severity), *judged.decision.findings[1:])
+            shown = replace(judged, decision=replace(judged.decision, findings=findings))
+
+            assert status.value.upper() in as_text(shown)
+            within_80_columns(as_text(shown))
+            assert status.value.upper() in as_markdown(shown)
+
+
+def test_undefined_numbers_are_words(compared: Compared) -> None:
+    judged = compared(STORIES["refused"], RULES)
+    decision = judged.decision
+    bare = replace(
+        decision,
+        rates=tuple(replace(row, estimate=None, lower=None, upper=None) for row in decision.rates),
+        findings=tuple(replace(f, estimate=None, bound=None, margin=None) for f in decision.findings),
+    )
+
+    for report in (as_text(replace(judged, decision=bare)), as_markdown(replace(judged, decision=bare))):
+        nothing_undefined(report)
+        assert "undefined" in report
+
+
+# whatever the classes are called
+
+
+def harmless(report: str) -> None:
+    """Nothing in it steers a terminal, a runner of workflows, or a renderer."""
+    bad = [
+        char for char in report if char != "\n" and (ord(char) < 32 or char in "\x7f\x85\u2028\u2029\u202e\u200b\ufeff")
+    ]
+    assert not bad
+    assert not [line for line in report.split("\n") if line.lstrip().startswith("::")]
+
+
+@pytest.mark.parametrize("names", [HOSTILE, LONG], ids=["hostile", "long"])
+def test_no_class_name_breaks_the_text(names: list[str], compared: Compared) -> None:
+    report = as_text(compared(named(names), RULES))
+
+    harmless(report)
+    within_80_columns(report)
+
+
+@pytest.mark.parametrize("names", [HOSTILE, LONG], ids=["hostile", "long"])
+def test_no_class_name_breaks_the_markdown(names: list[str], compared: Compared) -> None:
+    report = as_markdown(compared(named(names), RULES))
+
+    harmless(report)
+    assert "<img" not in report and "</script" not in report
+    assert not re.search(r"@(all|octocat)", report)
+    assert not re.search(r"(?<!\\)\[click", report)
+    assert not re.search(r"(?<!&)#\d", report)
+    assert not re.search(r"\bwww\.|https?://", report)
+    columns = 0
+    for line in report.splitlines():
+        if line.startswith("|"):
+            cells = len(re.findall(r"(?<!\\)\|", line))
+            columns = columns or cells
+            assert cells == columns, line
+        else:
+            columns = 0
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names=st.lists(st.text(max_size=60), min_size=2, max_size=5, unique=True))
+def test_any_text_at_all_may_be_a_class(compared: Compared, names: list[str]) -> None:
+    judged = compared(named(names, copies=5), RULES)
+    report = as_text(judged)
+
+    harmless(report)
+    within_80_columns(report)
+    harmless(as_markdown(judged))
+
+
+@pytest.mark.parametrize("place", ["rule", "because", "policy", "uri"])
+def test_a_hostile_policy_or_uri_is_harmless_too(place: str, compared: Compared) -> None:
+    judged = compared(STORIES["refused"], RULES)
+    for hostile in (*HOSTILE, *LONG):
+        decision = _with(judged.decision, place, hostile)
+        report = as_text(replace(judged, decision=decision))
+
+        harmless(report)
+        within_80_columns(report)
+        harmless(as_markdown(replace(judged, decision=decision)))
+        assert "<img" not in as_markdown(replace(judged, decision=decision))
+
+
+def _with(decision: Decision, place: str, hostile: str) -> Decision:
+    origin = decision.provenance
+    return {
+        "rule": lambda: replace(decision, findings=tuple(replace(f, rule=hostile) for f in decision.findings)),
+        "because": lambda: replace(decision, findings=tuple(replace(f, because=hostile) for f in decision.findings)),
+        "policy": lambda: replace(decision, policy=replace(decision.policy, name=hostile, file=hostile)),
+        "uri": lambda: replace(
+            decision,
+            provenance=replace(
+                origin,
+                candidate=replace(origin.candidate, uri=hostile),
+                holdout=replace(origin.holdout, uri=hostile),
+            ),
+        ),
+    }[place]()
+
+
+def test_values_that_could_be_mistaken_are_quoted(compared: Compared) -> None:
+    columns = named(["1", "True", "None", " spaced ", ""], copies=40)
+    report = as_text(compared(columns, RULES))
+
+    for shown in ("'1'", "'True'", "'None'", "' spaced '", "''"):
+        assert shown in report
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_a_writer_gives_the_same_bytes_twice_and_changes_nothing(form: str, compared: Compared) -> None:
+    judged = compared(STORIES["refused"], RULES)
+    before = repr(judged.decision)
+
+    assert WRITERS[form](judged.decision, judged.samples) == WRITERS[form](judged.decision, judged.samples)
+    assert repr(judged.decision) == before
+
+
+@pytest.mark.parametrize(
+    ("plain", "escaped"),
+    [
+        ("error rate change -3.60%, 1.042", "error rate change -3.60%, 1.042"),
+        ("- item", r"\- item"),
+        ("+ item", r"\+ item"),
+        ("# heading", r"\# heading"),
+        ("---", r"\---"),
+        ("-3.6%", "-3.6%"),
+        ("1. item", r"1\. item"),
+        ("2) item", r"2\) item"),
+        ("a_b*c", r"a\_b\*c"),
+        ("a|b", r"a\|b"),
+        ("<b>&amp;</b>", "&lt;b&gt;&amp;amp;&lt;/b&gt;"),
+        ("issue #12", "issue #&#8203;12"),
+        ("@all", "@&#8203;all"),
+        ("https://x.example www.x.example", r"https\://x.example www\.x.example"),
+        ("one\ntwo\r\nthree", "one two three"),
+        ("models:/pets@champion", "models:/pets@&#8203;champion"),
+    ],
+)
+def test_only_what_markdown_would_read_is_escaped(plain: str, escaped: str) -> None:
+    assert markdown.escape(plain) == escaped
