@@ -18,6 +18,10 @@ from gate.cli import options
     "--data", metavar="FILE", required=True, help="Held-out set: Parquet, CSV, Feather, JSON Lines; or a URI."
 )
 @click.option("--policy", metavar="FILE", required=True, type=click.Path(path_type=Path), help="Policy file.")
+@click.option("--label", metavar="COL", help="Column with the right answer [default: the policy's holdout.label].")
+@click.option(
+    "--id", "id", metavar="COL", help="Column that names the rows [default: holdout.id, else the row number]."
+)
 @options.registry
 @click.option("--no-log", is_flag=True, help="Log no MLflow run.")
 @click.option("--experiment", default="gate", show_default=True, help="MLflow experiment that the run is logged to.")
@@ -41,15 +45,15 @@ def command(form: str, reports: tuple[str, ...], quiet: bool, **asked: Any) -> i
 
     \b
     gate check --model fraud --candidate 7 --incumbent @champion \\
-        --data holdout.parquet --policy policies/balanced.yaml \\
-        --report json=decision.json
+        --data holdout.parquet --label y \\
+        --policy policies/balanced.yaml --report json=decision.json
     """
     from gate.cli.output import show, wanted, watching
     from gate.stories.check import check
 
     asked.pop("verbose")
     files = wanted(reports)
-    with watching(quiet) as progress:
+    with watching(quiet, in_logs=True) as progress:
         judged = check(
             log_run=not asked.pop("no_log"),
             rows_per_batch=asked.pop("batch_rows"),

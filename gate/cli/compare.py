@@ -11,7 +11,7 @@ from gate.cli import options
 
 
 @click.command("compare")
-@click.argument("predictions", required=False)
+@click.argument("predictions", nargs=-1)
 @click.option("--label", metavar="COL", help="Column with the right answer [default: the policy's holdout.label].")
 @click.option("--incumbent", metavar="COL", help="Column with the incumbent's answers.")
 @click.option("--candidate", metavar="COL", help="Column with the candidate's answers.")
@@ -35,10 +35,19 @@ def command(form: str, reports: tuple[str, ...], quiet: bool, **asked: Any) -> i
         --candidate new --policy policies/balanced.yaml
     """
     from gate.cli.output import show, wanted, watching
+    from gate.errors import UsageError
     from gate.stories.compare import compare
+
+    predictions = asked.pop("predictions")
+    if len(predictions) > 1:
+        raise UsageError(
+            f"{len(predictions)} files of predictions",
+            where="gate compare",
+            hint="for one file each: --incumbent-predictions FILE --candidate-predictions FILE --prediction COL",
+        )
 
     asked.pop("verbose")
     files = wanted(reports)
     with watching(quiet) as progress:
-        judged = compare(asked.pop("predictions"), rows_per_batch=asked.pop("batch_rows"), progress=progress, **asked)
+        judged = compare(*predictions, rows_per_batch=asked.pop("batch_rows"), progress=progress, **asked)
     return show(judged, form, files, quiet)

@@ -48,6 +48,7 @@ result = _together(
 )
 
 judging = _together(
+    click.option("--env", "environment", metavar="NAME", help="The environment of the policy to judge for."),
     click.option("--as-of", metavar="DAY", help="Judge as of this day, YYYY-MM-DD in UTC [default: today]."),
     click.option("--seed", type=int, default=0, show_default=True, help="Chooses which flipped rows are kept."),
     click.option(

@@ -21,8 +21,8 @@ def wanted(reports: Sequence[str]) -> list[Wanted]:
 
 def show(judged: Judgement, form: str, reports: Sequence[Wanted], quiet: bool) -> int:
     """Write the result, and return the exit code of its verdict."""
+    write_reports(reports, judged.decision, judged.samples)  # first: a report that fails must not stand below "ALLOWED"
     _to_stdout(judged, form)
-    write_reports(reports, judged.decision, judged.samples)
     if judged.run_id and not quiet:
         click.echo(f"evidence: MLflow run {judged.run_id}", err=True)
     code = judged.decision.exit_code
@@ -50,10 +50,10 @@ def _to_stdout(judged: Judgement, form: str) -> None:
 
 
 @contextmanager
-def watching(quiet: bool) -> Iterator[Progress]:
-    """Progress on stderr while a person is watching; silence for logs and pipes."""
+def watching(quiet: bool, in_logs: bool = False) -> Iterator[Progress]:
+    """Progress on stderr while a person is watching; in a log, if ``in_logs``, a line for each step."""
     if quiet or not sys.stderr.isatty():
-        yield nothing
+        yield _steps() if in_logs and not quiet else nothing
         return
     from rich.console import Console
     from rich.progress import Progress as Bar
@@ -68,3 +68,14 @@ def watching(quiet: bool) -> Iterator[Progress]:
             bar.update(shown, description=f"{step}: {done:,}{of} rows" if done else step)
 
         yield tell
+
+
+def _steps() -> Progress:
+    told: set[str] = set()
+
+    def tell(step: str, done: int, total: int | None) -> None:
+        if step not in told:
+            told.add(step)
+            click.echo(f"gate: {step}", err=True)
+
+    return tell

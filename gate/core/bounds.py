@@ -18,12 +18,13 @@ class Bounds(NamedTuple):
     upper: Floats
 
 
-def clopper_pearson(hits: ArrayLike, n: ArrayLike, confidence: float) -> Bounds:
+def clopper_pearson(hits: ArrayLike, n: ArrayLike, confidence: float, one: ArrayLike = 1.0) -> Bounds:
     """Exact one-sided bounds on a proportion, of which ``hits`` of ``n`` were seen.
 
     ``hits`` and ``n`` are counts (any shapes that broadcast; not nec. whole, for planning); ``confidence`` in (0, 1) is
     that of each bound. With ``n`` 0 nothing is known: 0 and 1. Exact: for independent rows the true proportion exceeds
-    the upper bound with probability at most 1 - confidence, at any n.
+    the upper bound with probability at most 1 - confidence, at any n. ``one`` is the hit that might as well have been
+    seen besides: 1, or more where hits come in clusters (:mod:`gate.core.effective`).
 
     Source: Clopper and Pearson, Biometrika 26 (1934); as quantiles of the beta distribution.
 
@@ -32,29 +33,86 @@ def clopper_pearson(hits: ArrayLike, n: ArrayLike, confidence: float) -> Bounds:
     >>> clopper_pearson(0, 0, 0.95)
     Bounds(lower=array(0.), upper=array(1.))
     """
-    k, m = np.broadcast_arrays(np.asarray(hits, dtype=np.float64), np.asarray(n, dtype=np.float64))
+    k, m, e = _broadcast(hits, n, one)
     alpha = 1.0 - confidence
     with np.errstate(invalid="ignore", divide="ignore"):
-        lower = np.where(k > 0, special.betaincinv(np.maximum(k, 1e-300), m - k + 1, alpha), 0.0)
-        upper = np.where(k < m, special.betainccinv(k + 1, np.where(k < m, m - k, 1.0), alpha), 1.0)
+        lower = np.where(k > 0, special.betaincinv(np.maximum(k, 1e-300), m - k + e, alpha), 0.0)
+        upper = np.where(k < m, special.betainccinv(k + e, np.where(k < m, m - k, 1.0), alpha), 1.0)
     return Bounds(np.asarray(lower), np.asarray(upper))
 
 
-def binomial_tail(hits: ArrayLike, n: ArrayLike, rate: ArrayLike) -> tuple[Floats, Floats]:
+def _broadcast(*arrays: ArrayLike) -> list[Floats]:
+    return list(np.broadcast_arrays(*(np.asarray(array, dtype=np.float64) for array in arrays)))
+
+
+def binomial_tail(hits: ArrayLike, n: ArrayLike, rate: ArrayLike, one: ArrayLike = 1.0) -> tuple[Floats, Floats]:
     """P(X <= hits) and P(X >= hits) where X counts ``n`` independent draws at ``rate``.
 
-    Shapes broadcast. With ``n`` 0 both are 1. Source: the binomial distribution as incomplete beta functions.
+    Shapes broadcast. With ``n`` 0 both are 1. ``one`` as in :func:`clopper_pearson`.
+
+    Source: the binomial distribution as incomplete beta functions.
 
     >>> at_most, at_least = binomial_tail(0, 300, 0.01)
     >>> float(at_most.round(4)), float(at_least)
     (0.049, 1.0)
     """
-    k, m, p = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (hits, n, rate)))
+    k, m, p, e = _broadcast(hits, n, rate, one)
     p = np.clip(p, 0.0, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        at_least = np.where(k > 0, special.betainc(np.maximum(k, 1e-300), m - k + 1, p), 1.0)
-        at_most = np.where(k < m, special.betaincc(k + 1, np.where(k < m, m - k, 1.0), p), 1.0)
+        at_least = np.where(k > 0, special.betainc(np.maximum(k, 1e-300), m - k + e, p), 1.0)
+        at_most = np.where(k < m, special.betaincc(k + e, np.where(k < m, m - k, 1.0), p), 1.0)
     return np.asarray(at_most), np.asarray(at_least)
+
+
+def binomial_tail_about(
+    hits: ArrayLike, n: ArrayLike, rate: ArrayLike, alpha: float, one: ArrayLike = 1.0
+) -> tuple[Floats, Floats]:
+    """As :func:`binomial_tail`, for asking which side of ``alpha`` each tail lies on, and cheap: most are not computed.
+
+    A tail that is surely smaller than ``alpha`` comes back as 0, one that is surely larger as 1, all others exactly, so
+    that a comparison with ``alpha`` has the same answer as with the exact tails.
+
+    Where hits over n is past the rate, that tail is at least one half (the median of a beta distribution lies between
+    its mean and its mode); whole counts are bracketed besides.
+
+    Source: the inequalities of Zubkov and Serov, Theory of Probability and its Applications 57 (2013):
+    C(k) <= P(X <= k) <= C(k + 1), with C(k) = Phi(sign(k/n - p) sqrt(2 n KL(k/n, p))).
+
+    >>> at_most, at_least = binomial_tail_about([0, 0, 30], 300, 0.01, 0.05)
+    >>> at_most.round(4).tolist(), at_least.tolist()
+    ([0.049, 0.049, 1.0], [1.0, 1.0, 0.0])
+    """
+    k, m, p, e = _broadcast(hits, n, rate, one)
+    p = np.clip(p, 0.0, 1.0)
+    inner = (m > 0) & (p > 0.0) & (p < 1.0) & (e == 1.0)
+    whole = inner & (k == np.floor(k)) & (m == np.floor(m))
+    halves = inner if alpha < 0.49 else np.zeros_like(inner)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        at, log_p, log_q = k / m, np.log(p), np.log1p(-p)
+        below, here, above = (_zubkov_serov(k + step, m, at + step / m, p, log_p, log_q) for step in (-1.0, 0.0, 1.0))
+    low, high = alpha * (1 - 1e-9), alpha * (1 + 1e-9) + 1e-300
+
+    def settled(past: NDArray[np.bool_], floor: Floats, ceiling: Floats, tail: int) -> Floats:
+        large = (halves & past) | (whole & (floor > high))
+        found = np.where(large, 1.0, 0.0)
+        rest = ~(large | (whole & (ceiling < low)))
+        if rest.any():
+            found[rest] = binomial_tail(k[rest], m[rest], p[rest], e[rest])[tail]
+        return found
+
+    # below, here, above: C(k - 1), C(k), C(k + 1); P(X >= k) = 1 - P(X <= k - 1)
+    at_most = settled(k >= m * p, here, above, 0)
+    at_least = settled(k <= m * p, 1.0 - here, 1.0 - below, 1)
+    return at_most, at_least
+
+
+def _zubkov_serov(k: Floats, n: Floats, share: Floats, p: Floats, log_p: Floats, log_q: Floats) -> Floats:
+    """C(k) for whole k from 0 to n; 0 below, 1 above."""
+    kl = special.xlogy(share, share) - share * log_p + special.xlog1py(1.0 - share, -share) - (1.0 - share) * log_q
+    inside = special.ndtr(np.sign(share - p) * np.sqrt(np.maximum(2.0 * n * kl, 0.0)))
+    # at the ends C is defined as the exact probability
+    inside = np.where(k <= 0, np.where(k == 0, np.exp(n * log_q), 0.0), inside)
+    return np.asarray(np.where(k >= n, np.where(k == n, -np.expm1(n * log_p), 1.0), inside))
 
 
 def normal_quantile(confidence: float) -> float:
@@ -67,7 +125,13 @@ def normal_quantile(confidence: float) -> float:
 
 
 def ratio_of_proportions(
-    top_hits: ArrayLike, top_n: ArrayLike, bottom_hits: ArrayLike, bottom_n: ArrayLike, confidence: float
+    top_hits: ArrayLike,
+    top_n: ArrayLike,
+    bottom_hits: ArrayLike,
+    bottom_n: ArrayLike,
+    confidence: float,
+    top_one: ArrayLike = 1.0,
+    bottom_one: ArrayLike = 1.0,
 ) -> Bounds:
     """Bounds on one proportion divided by another, each taken by an exact bound at half the error (Bonferroni).
 
@@ -79,8 +143,8 @@ def ratio_of_proportions(
     True
     """
     half = 1.0 - (1.0 - confidence) / 2.0
-    top = clopper_pearson(top_hits, top_n, half)
-    bottom = clopper_pearson(bottom_hits, bottom_n, half)
+    top = clopper_pearson(top_hits, top_n, half, top_one)
+    bottom = clopper_pearson(bottom_hits, bottom_n, half, bottom_one)
     with np.errstate(divide="ignore", invalid="ignore"):
         lower = np.where(bottom.upper > 0, top.lower / bottom.upper, 0.0)
         upper = np.where(bottom.lower > 0, top.upper / bottom.lower, np.inf)

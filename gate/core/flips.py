@@ -8,106 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gate.core.clusters import ClusteredCells, count_clusters, merge_clusters
+from gate.core.counts import COLUMN_OF, COLUMNS, Cells, FlipCounts, count_by, merge_cells
 from gate.core.matrix import Key, MatrixCounts
 from gate.core.outcomes import Codes, Outcomes, Value
+from gate.core.scored import ScoredCells, count_scores, merge_scores
+from gate.core.weights import WeightedCells, check_weights, count_weights, merge_weights
 
-Integers = int | NDArray[Any]
-"""One count, or an array of counts with one element per cell."""
+__all__ = [
+    "BY_CLASS", "BY_OUTPUT", "COLUMNS", "CONFIDENCE_BINS", "OVERALL", "Cells", "FlipCounts", "FlipTable", "FlippedRow",
+    "count", "merge", "row_digest",
+]  # fmt: skip
 
 OVERALL = "overall"
 BY_CLASS = "class"
 BY_OUTPUT = "output"
-COLUMNS = ("both_right", "negative", "positive", "wrong_same", "wrong_different")
 CONFIDENCE_BINS = 10
 
-# Right or wrong, twice, and same output or not, as a number of three bits, to the column that counts it. Two right
-# answers count as both right whether or not they were the same (more than one answer may be right).
-_COLUMN_OF = np.zeros((8, 5), dtype=np.int64)
-for _bits, _column in enumerate((4, 3, 2, 2, 1, 1, 0, 0)):  # bits: incumbent right, candidate right, same output
-    _COLUMN_OF[_bits, _column] = 1
-
-
-@dataclass(frozen=True)
-class FlipCounts:
-    """How many units fell into each of the four cells, the last one in two parts (see DEFINITIONS in the docs).
-
-    Each field is an integer of at least 0, or an array of them, one element per cell, all of one shape. Counts add
-    with ``+``; ``FlipCounts()`` adds nothing.
-
-    >>> FlipCounts(both_right=7, negative=1) + FlipCounts(positive=2)
-    FlipCounts(both_right=7, negative=1, positive=2, wrong_same=0, wrong_different=0)
-    >>> (FlipCounts(both_right=7, negative=1) + FlipCounts(positive=2)).n
-    10
-    """
-
-    both_right: Integers = 0
-    negative: Integers = 0
-    positive: Integers = 0
-    wrong_same: Integers = 0
-    wrong_different: Integers = 0
-
-    def __add__(self, other: FlipCounts) -> FlipCounts:
-        return FlipCounts(
-            self.both_right + other.both_right,
-            self.negative + other.negative,
-            self.positive + other.positive,
-            self.wrong_same + other.wrong_same,
-            self.wrong_different + other.wrong_different,
-        )
-
-    @property
-    def both_wrong(self) -> Integers:
-        return self.wrong_same + self.wrong_different
-
-    @property
-    def n(self) -> Integers:
-        return self.both_right + self.negative + self.positive + self.both_wrong
-
-    @classmethod
-    def from_columns(cls, columns: NDArray[np.int64]) -> FlipCounts:
-        """Read ``columns`` of shape (cells, 5), in the order of ``COLUMNS``, as counts with one element per cell."""
-        return cls(*np.moveaxis(columns, -1, 0))
-
-    @classmethod
-    def from_row(cls, row: Iterable[Any]) -> FlipCounts:
-        """Read five numbers, in the order of ``COLUMNS``, as the counts of one cell."""
-        return cls(*(int(count) for count in row))
-
-    def swapped(self) -> FlipCounts:
-        """The counts with candidate and incumbent exchanged: negative flips become positive ones.
-
-        >>> FlipCounts(negative=3, positive=1).swapped().negative
-        1
-        """
-        return FlipCounts(self.both_right, self.positive, self.negative, self.wrong_same, self.wrong_different)
-
-
-@dataclass(frozen=True)
-class Cells:
-    """The counts of all values of one dimension: the classes, the outputs, or a slice.
-
-    ``values`` are distinct (as typed values); ``columns`` has shape (len(values), 5), in the order of ``COLUMNS``.
-    """
-
-    values: tuple[Value, ...]
-    columns: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    @property
-    def counts(self) -> FlipCounts:
-        return FlipCounts.from_columns(self.columns)
-
-    def at(self, position: int) -> FlipCounts:
-        return FlipCounts.from_row(self.columns[position])
+_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True, order=True)
@@ -135,16 +60,21 @@ class FlipTable:
       every batching and sharding keeps the same ones.
     - ``confidence``: histogram of shape (2 kinds: negative, positive; 2 models: incumbent, candidate; 10 bins of
       [0, 1]), or None where the outputs carry no confidence.
+    - ``clusters``, ``weights``, ``scores``: dimension (``overall`` too) -> what was counted by cluster, summed of
+      weights, and summed of gains and losses; all three are empty where the rows have no such thing.
 
     An empty table counts nothing and changes no table it is merged with.
     """
 
-    overall: FlipCounts = FlipCounts()
+    overall: FlipCounts = FlipCounts()  # noqa: RUF009  # frozen
     cells: Mapping[str, Cells] = field(default_factory=dict)
     matrix: Mapping[Key, int] = field(default_factory=MatrixCounts)
     samples: tuple[FlippedRow, ...] = ()
     confidence: NDArray[np.int64] | None = None
     keep: int = 100
+    clusters: Mapping[str, ClusteredCells] = field(default_factory=dict)
+    weights: Mapping[str, WeightedCells] = field(default_factory=dict)
+    scores: Mapping[str, ScoredCells] = field(default_factory=dict)
 
     def __add__(self, other: FlipTable) -> FlipTable:
         return merge([self, other])
@@ -164,7 +94,9 @@ def row_digest(seed: int, unit: object) -> str:
 def count(outcomes: Outcomes, *, seed: int = 0, keep: int = 100) -> FlipTable:
     """Count one batch of outcomes.
 
-    ``keep`` flipped rows of each kind are kept as samples. A batch of no rows gives an empty table.
+    ``keep`` flipped rows of each kind are kept as samples. A batch of no rows gives an empty table. ValueError for a
+    weight that is not finite and above 0, for a score that is not finite, and for a code of -1 (in no cell) anywhere
+    but in a slice.
 
     >>> table = count(Outcomes(
     ...     ids=np.array([10, 11, 12]),
@@ -180,14 +112,12 @@ def count(outcomes: Outcomes, *, seed: int = 0, keep: int = 100) -> FlipTable:
     bits: NDArray[np.uint8] = np.left_shift(outcomes.incumbent_right.view(np.uint8), 2, dtype=np.uint8)
     bits |= np.left_shift(outcomes.candidate_right.view(np.uint8), 1, dtype=np.uint8)
     bits |= outcomes.same_output.view(np.uint8)
-    overall = np.bincount(bits, minlength=8) @ _COLUMN_OF
-    cells: dict[str, Cells] = {}
-    if outcomes.label is not None:
-        cells[BY_CLASS] = _count_by(outcomes.label, bits)
-    if outcomes.candidate is not None:
-        cells[BY_OUTPUT] = _count_by(outcomes.candidate, bits)
-    for name, column in outcomes.slices.items():
-        cells[name] = _count_by(column, bits)
+    overall = np.bincount(bits, minlength=8) @ COLUMN_OF
+    columns = _dimensions(outcomes)
+    cells = {name: count_by(column, bits) for name, column in columns.items()}
+    for name in (BY_CLASS, BY_OUTPUT):
+        if name in cells and int(cells[name].columns.sum()) != len(outcomes):
+            raise ValueError(f"a unit is in no {name}: only a slice may leave units out")
     flipped = np.flatnonzero(outcomes.incumbent_right != outcomes.candidate_right)
     return FlipTable(
         overall=FlipCounts.from_row(overall),
@@ -196,7 +126,29 @@ def count(outcomes: Outcomes, *, seed: int = 0, keep: int = 100) -> FlipTable:
         samples=_samples(outcomes, flipped, seed, keep),
         confidence=_confidence(outcomes, flipped),
         keep=keep,
+        **_beyond_counts(outcomes, {OVERALL: None, **columns}, bits),
     )
+
+
+def _dimensions(outcomes: Outcomes) -> dict[str, Codes]:
+    columns = {BY_CLASS: outcomes.label, BY_OUTPUT: outcomes.candidate, **outcomes.slices}
+    return {name: column for name, column in columns.items() if column is not None}
+
+
+def _beyond_counts(
+    outcomes: Outcomes, columns: Mapping[str, Codes | None], bits: NDArray[np.uint8]
+) -> dict[str, Mapping[str, Any]]:
+    """What clusters, weights and scores add to the counts, where there are any."""
+    cluster, weight, scores = outcomes.cluster, outcomes.weight, outcomes.scores
+    found: dict[str, Mapping[str, Any]] = {}
+    if weight is not None:
+        check_weights(weight)
+        found["weights"] = {name: count_weights(weight, column, bits) for name, column in columns.items()}
+    if cluster is not None:
+        found["clusters"] = {name: count_clusters(cluster, column, bits, weight) for name, column in columns.items()}
+    if scores is not None:
+        found["scores"] = {name: count_scores(scores, column) for name, column in columns.items()}
+    return found
 
 
 def merge(tables: Sequence[FlipTable]) -> FlipTable:
@@ -207,24 +159,34 @@ def merge(tables: Sequence[FlipTable]) -> FlipTable:
     """
     if not tables:
         return FlipTable()
-    dimensions = dict.fromkeys(name for table in tables for name in table.cells)
+    _check_alike(tables)
     # A table that counted nothing changes nothing, not even how many samples are kept.
     keep = min(table.keep for table in [t for t in tables if t.overall.n] or tables)
     histograms = [table.confidence for table in tables if table.confidence is not None]
     return FlipTable(
         overall=sum((table.overall for table in tables), FlipCounts()),
-        cells={name: _merge_cells([t.cells[name] for t in tables if name in t.cells]) for name in dimensions},
+        cells=_merged([table.cells for table in tables], merge_cells),
         matrix=MatrixCounts(entry for table in tables for entry in table.matrix.items()),
         samples=_smallest((row for table in tables for row in table.samples), keep),
         confidence=np.sum(histograms, axis=0) if histograms else None,
         keep=keep,
+        clusters=_merged([table.clusters for table in tables], merge_clusters),
+        weights=_merged([table.weights for table in tables], merge_weights),
+        scores=_merged([table.scores for table in tables], merge_scores),
     )
 
 
-def _count_by(column: Codes, bits: NDArray[np.uint8]) -> Cells:
-    cells = len(column.values)
-    joint = np.bincount(column.codes.astype(np.int64, copy=False) * 8 + bits, minlength=cells * 8)
-    return Cells(tuple(column.values), joint.reshape(cells, 8) @ _COLUMN_OF)
+def _merged(parts: Sequence[Mapping[str, _Part]], merge_: Callable[[Sequence[_Part]], _Part]) -> dict[str, _Part]:
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: merge_([part[name] for part in parts if name in part]) for name in names}
+
+
+def _check_alike(tables: Sequence[FlipTable]) -> None:
+    """Tables with and without clusters (weights, scores) must not be added: the sum would forget some rows."""
+    counted = [table for table in tables if table.overall.n]
+    for what in ("clusters", "weights", "scores"):
+        if len({bool(getattr(table, what)) for table in counted}) > 1:
+            raise ValueError(f"only some of the tables that are added have {what}")
 
 
 def _matrix(outcomes: Outcomes, flipped: NDArray[np.intp]) -> MatrixCounts:
@@ -257,15 +219,15 @@ def _samples(outcomes: Outcomes, flipped: NDArray[np.intp], seed: int, keep: int
     for kind, chosen in (("negative", negative), ("positive", ~negative)):
         for digest, position in heapq.nsmallest(keep, (hashed[p] for p in np.flatnonzero(chosen).tolist())):
             row = int(flipped[position])
-            sure = outcomes.confidence
+            sure, shown = outcomes.confidence, outcomes.shown
             kept.append(
                 FlippedRow(
                     digest,
                     ids[position],
                     kind,
-                    _value(outcomes.label, row),
-                    _value(outcomes.incumbent, row),
-                    _value(outcomes.candidate, row),
+                    _value(outcomes.label, row) if shown is None else shown.label[row],
+                    _value(outcomes.incumbent, row) if shown is None else shown.incumbent[row],
+                    _value(outcomes.candidate, row) if shown is None else shown.candidate[row],
                     None if sure is None else float(sure.incumbent[row]),
                     None if sure is None else float(sure.candidate[row]),
                 )
@@ -293,26 +255,3 @@ def _confidence(outcomes: Outcomes, flipped: NDArray[np.intp]) -> NDArray[np.int
         for kind in (0, 1):
             histogram[kind, model] = np.bincount(bins[positive == bool(kind)], minlength=CONFIDENCE_BINS)
     return histogram
-
-
-def _merge_cells(parts: Sequence[Cells]) -> Cells:
-    longest = max(parts, key=len)
-    if all(part.values == longest.values[: len(part)] and _same_types(part, longest) for part in parts):
-        total = longest.columns.copy()  # one growing vocabulary, the usual case: add by position
-        for part in parts:
-            if part is not longest:
-                total[: len(part)] += part.columns
-        return Cells(longest.values, total)
-    positions: dict[tuple[type, Value], int] = {}
-    for part in parts:
-        for value in part.values:
-            positions.setdefault((type(value), value), len(positions))
-    total = np.zeros((len(positions), 5), dtype=np.int64)
-    for part in parts:
-        rows = [positions[(type(value), value)] for value in part.values]
-        np.add.at(total, rows, part.columns)
-    return Cells(tuple(value for _, value in positions), total)
-
-
-def _same_types(part: Cells, longest: Cells) -> bool:
-    return all(type(a) is type(b) for a, b in zip(part.values, longest.values, strict=False))

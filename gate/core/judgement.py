@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,9 +86,10 @@ class Source:
 class Finding:
     """What one rule found in one cell.
 
-    ``estimate``, ``bound`` (the one that decides, an upper or a lower as ``side`` says), ``limit`` and ``margin`` are
-    in the rate's own unit, not in percent. ``margin`` is how far the deciding number lies on the right side of the
-    limit, below zero when it lies on the wrong one. ``n`` is the denominator of the rate. Undefined numbers are None.
+    ``estimate``, ``bound``, ``limit`` and ``margin`` are in the rate's own unit, not in percent. ``bound`` is what
+    decides, as ``side`` says: for a failure the bound that is past the limit, else the unfavourable one. ``margin`` is
+    how far it lies on the right side of the limit, below zero when it lies on the wrong one. ``n`` is the denominator
+    of the rate. Undefined numbers are None.
     ``rows_needed`` is how many rows more would settle an inconclusive finding at the rate seen; ``passes_with`` is the
     largest numerator with which these ``n`` would have passed, where there is one.
     """
@@ -144,16 +145,30 @@ def statuses(
     'warn'
     """
     if at_most:
-        cleared, past, within = upper <= limit, lower > limit, estimate <= limit
+        kept, broken, within = upper <= limit, lower > limit, estimate <= limit
     else:
-        cleared, past, within = lower >= limit, upper < limit, estimate >= limit
+        kept, broken, within = lower >= limit, upper < limit, estimate >= limit
+    return statuses_of(decide_on, kept, broken, np.where(np.isnan(estimate), np.nan, within), rows)
+
+
+def statuses_of(
+    decide_on: DecideOn, kept: NDArray[Any], broken: NDArray[Any], within: NDArray[Any], rows: NDArray[Any]
+) -> NDArray[np.object_]:
+    """As :func:`statuses`, from what is proven: ``kept`` and ``broken`` say of each cell whether its limit is.
+
+    ``within`` says whether the estimate keeps the limit (1 or 0; NaN where there is no estimate).
+
+    >>> yes, no = np.array([True]), np.array([False])
+    >>> statuses_of(DecideOn.PROOF, no, no, np.array([1.0]), np.array([20]))[0].value
+    'inconclusive'
+    """
     if decide_on is DecideOn.ESTIMATE:
-        known = ~np.isnan(estimate)
-        cleared, past = np.where(known, within, cleared), np.where(known, ~within, past)
-    found = np.empty(estimate.shape, dtype=object)
+        known = ~np.isnan(within)
+        kept, broken = np.where(known, within == 1, kept), np.where(known, within == 0, broken)
+    found = np.empty(kept.shape, dtype=object)
     found.fill(Status.WARN if decide_on is DecideOn.HARM else Status.INCONCLUSIVE)
-    found[cleared] = Status.PASS
-    found[past] = Status.FAIL
+    found[kept] = Status.PASS
+    found[broken] = Status.FAIL
     found[rows == 0] = Status.INCONCLUSIVE
     return found
 
@@ -168,10 +183,9 @@ def verdict(findings: Iterable[Finding]) -> Verdict:
     'error'
     """
     enforced = {
-        finding.status
-        for finding in findings
-        if finding.status is Status.ERROR
-        or (finding.severity is Severity.ENFORCE and finding.status is not Status.WAIVED)
+        status
+        for status, severity in _seen(findings)
+        if status is Status.ERROR or (severity is Severity.ENFORCE and status is not Status.WAIVED)
     }
     if Status.ERROR in enforced or not enforced:
         return Verdict.ERROR
@@ -180,3 +194,74 @@ def verdict(findings: Iterable[Finding]) -> Verdict:
     if Status.INCONCLUSIVE in enforced:
         return Verdict.INCONCLUSIVE
     return Verdict.ALLOW
+
+
+def _seen(findings: Iterable[Finding]) -> Iterable[tuple[Status, Severity]]:
+    if isinstance(findings, Findings):
+        return findings.seen()
+    return ((finding.status, finding.severity) for finding in findings)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The findings of one rule, not yet written out: its statuses, one per cell, and how to write the findings."""
+
+    statuses: NDArray[np.object_]
+    severity: Severity
+    write: Callable[[], Sequence[Finding]]
+
+
+class Findings(Sequence[Finding]):
+    """Findings that are written out when they are first read. Made of parts: one for each rule, or plain findings.
+
+    The verdict needs only the statuses. Equal to any sequence of equal findings.
+
+    >>> found = Findings([()])
+    >>> len(found), found == ()
+    (0, True)
+    """
+
+    def __init__(self, parts: Iterable[Part | Sequence[Finding]]) -> None:
+        self._parts = tuple(parts)
+        self._written: tuple[Finding, ...] | None = None
+
+    def seen(self) -> set[tuple[Status, Severity]]:
+        """Which statuses there are, with which severity, without writing anything out."""
+        seen: set[tuple[Status, Severity]] = set()
+        for part in self._parts:
+            if isinstance(part, Part):
+                present = set(map(id, part.statuses.tolist()))  # enumerations hash slowly, their identities do not
+                seen.update((status, part.severity) for status in Status if id(status) in present)
+            else:
+                seen.update((finding.status, finding.severity) for finding in part)
+        return seen
+
+    def _all(self) -> tuple[Finding, ...]:
+        if self._written is None:
+            self._written = tuple(
+                finding for part in self._parts for finding in (part.write() if isinstance(part, Part) else part)
+            )
+        return self._written
+
+    def __len__(self) -> int:
+        return sum(len(part.statuses if isinstance(part, Part) else part) for part in self._parts)
+
+    @overload
+    def __getitem__(self, at: int) -> Finding: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Finding, ...]: ...
+    def __getitem__(self, at: int | slice) -> Finding | tuple[Finding, ...]:
+        return self._all()[at]
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self._all())
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Sequence) and not isinstance(other, (str, bytes)):
+            return self._all() == tuple(other)
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # equal to lists too, so not to be hashed
+
+    def __repr__(self) -> str:
+        return repr(self._all())

@@ -49,12 +49,39 @@ class Confidence:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """How good each answer was, for tasks in which an answer can be better or worse: one finite number per unit and
+    model, more is better."""
+
+    incumbent: NDArray[np.float64]
+    candidate: NDArray[np.float64]
+
+
+class Column(Protocol):
+    """One value for each unit."""
+
+    def __getitem__(self, unit: int, /) -> Value: ...
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a reader sees of a unit that flipped, where label and outputs are not coded."""
+
+    label: Column
+    incumbent: Column
+    candidate: Column
+
+
+@dataclass(frozen=True)
 class Outcomes:
     """One batch of units with both models' answers already held against the truth.
 
     All arrays have one entry per unit and the same length; a length of 0 is a batch that adds nothing.
     ``label``, ``incumbent`` and ``candidate`` are coded over the same ``values``; a task without classes leaves them
     out. ``slices`` maps a slice's name to its coded column; ``ids`` names the units in messages and samples.
+    ``cluster`` says which units belong together, ``weight`` how much each counts (0 or more), ``scores`` how good each
+    answer was; all three are left out where there is no such thing. ``shown`` is what samples show of a unit whose
+    label and outputs are not coded.
 
     >>> outcomes = Outcomes(
     ...     ids=np.array(["a", "b"]),
@@ -75,6 +102,10 @@ class Outcomes:
     candidate: Codes | None = None
     slices: Mapping[str, Codes] = field(default_factory=dict)
     confidence: Confidence | None = None
+    cluster: Codes | None = None
+    weight: NDArray[np.float64] | None = None
+    scores: Scores | None = None
+    shown: Shown | None = None
 
     def __len__(self) -> int:
         return len(self.incumbent_right)

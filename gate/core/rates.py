@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special
 
 from gate.core import bounds, paired
 from gate.core.bounds import Bounds, Floats
-from gate.core.flips import FlipCounts
+from gate.core.counts import EffectiveCounts, FlipCounts
 
 CANDIDATE = "candidate"
 INCUMBENT = "incumbent"
@@ -26,7 +26,8 @@ class Estimate:
     """A rate of one cell or, with arrays in every field, of many.
 
     ``estimate`` is NaN and ``n`` is 0 where the rate is undefined. ``lower`` and ``upper`` are one-sided bounds, each
-    at ``confidence``; ``numerator`` and ``n`` are counts.
+    at ``confidence``; ``numerator`` and ``n`` are counts of rows, ``effective_n`` how many independent rows of equal
+    weight those ``n`` are worth (None: as many).
     """
 
     estimate: Floats
@@ -36,6 +37,20 @@ class Estimate:
     n: Floats
     confidence: float
     method: str
+    effective_n: Floats | None = None
+
+
+class Share(NamedTuple):
+    """A quotient of counts. ``squares`` counts the rows by the square of what each adds to the numerator.
+
+    That is the numerator itself, but where rows add -1, 0 or 1: the change of error rate. ``also`` are shares that make
+    up such a numerator: if few rows are known of one of them, little is known of the whole.
+    """
+
+    numerator: Callable[[FlipCounts], Any]
+    n: Callable[[FlipCounts], Any]
+    squares: Callable[[FlipCounts], Any]
+    also: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,8 +81,13 @@ class Rate:
     def share(self) -> bool:
         return self.method == CLOPPER_PEARSON
 
-    def estimate(self, counts: FlipCounts, confidence: float) -> Estimate:
-        """The rate with its bounds, of one cell or of many (counts with arrays).
+    @property
+    def parts(self) -> tuple[Share, ...]:
+        """The quotients of counts that the rate is made of: itself, or where it divides two shares those two."""
+        return (Share(self.numerator, self.n, self.numerator),)
+
+    def estimate(self, counts: FlipCounts, confidence: float, found: Bounds | None = None) -> Estimate:
+        """The rate with its bounds, of one cell or of many (counts with arrays); ``found`` are the bounds, if known.
 
         >>> found = rate("nfr").estimate(FlipCounts(both_right=290, negative=10), 0.95)
         >>> float(found.estimate.round(4)), float(found.upper.round(4))
@@ -75,7 +95,7 @@ class Rate:
         """
         numerator = np.asarray(self.numerator(counts), dtype=np.float64)
         n = np.asarray(self.n(counts), dtype=np.float64)
-        found = self.bounds(counts, confidence)
+        found = self.bounds(counts, confidence) if found is None else found
         return Estimate(self.value(counts), found.lower, found.upper, numerator, n, confidence, self.method)
 
     def value(self, counts: FlipCounts) -> Floats:
@@ -87,7 +107,7 @@ class Rate:
 
     def bounds(self, counts: FlipCounts, confidence: float) -> Bounds:
         """The one-sided bounds, each at ``confidence``; the ends of the range where nothing is known."""
-        return bounds.clopper_pearson(self.numerator(counts), self.n(counts), confidence)
+        return bounds.clopper_pearson(self.numerator(counts), self.n(counts), confidence, _one(counts))
 
     def proven(self, counts: FlipCounts, limit: Any, at_most: bool, confidence: float) -> tuple[Any, Any]:
         """Whether each cell is proven to keep its limit, and whether proven to break it, by tails rather than bounds.
@@ -95,24 +115,37 @@ class Rate:
         The same answer as holding the bounds against the limit, and much cheaper where a limit is asked about often.
         """
         alpha = 1.0 - confidence
-        below, above = self.better_than(counts, limit), self.worse_than(counts, limit)
+        below, above = self._tails(counts, limit, alpha)
         # the ends of the range need no proof: no rate lies beyond them
         if at_most:
             return (below <= alpha) | (np.asarray(limit) >= self.high), above < alpha
         return (above <= alpha) | (np.asarray(limit) <= self.low), below < alpha
 
+    def _tails(self, counts: FlipCounts, limit: Any, alpha: float) -> tuple[Floats, Floats]:
+        """Both p-values, exact only as far as it matters to a comparison with ``alpha``."""
+        return bounds.binomial_tail_about(self.numerator(counts), self.n(counts), limit, alpha, _one(counts))
+
     def worse_than(self, counts: FlipCounts, limit: Any) -> Floats:
         """One-sided p-value against "the rate is at most ``limit``"; small means proven above. NaN: no such test."""
-        return bounds.binomial_tail(self.numerator(counts), self.n(counts), limit)[1]
+        return bounds.binomial_tail(self.numerator(counts), self.n(counts), limit, _one(counts))[1]
 
     def better_than(self, counts: FlipCounts, limit: Any) -> Floats:
         """One-sided p-value against "the rate is at least ``limit``"; small means proven below. NaN: no such test."""
-        return bounds.binomial_tail(self.numerator(counts), self.n(counts), limit)[0]
+        return bounds.binomial_tail(self.numerator(counts), self.n(counts), limit, _one(counts))[0]
 
 
 class _ErrorRateChange(Rate):
+    @property
+    def parts(self) -> tuple[Share, ...]:
+        sides = (Share(_negative, _all, _negative), Share(_positive, _all, _positive))
+        return (Share(self.numerator, self.n, lambda c: c.negative + c.positive, sides),)
+
     def bounds(self, counts: FlipCounts, confidence: float) -> Bounds:
         return paired.tango(counts.negative, counts.positive, counts.n, confidence)
+
+    def _tails(self, counts: FlipCounts, limit: Any, alpha: float) -> tuple[Floats, Floats]:
+        score = paired.tango_score(counts.negative, counts.positive, counts.n, limit)
+        return np.asarray(special.ndtr(score)), np.asarray(special.ndtr(-score))
 
     def worse_than(self, counts: FlipCounts, limit: Any) -> Floats:
         score = paired.tango_score(counts.negative, counts.positive, counts.n, limit)
@@ -124,6 +157,10 @@ class _ErrorRateChange(Rate):
 
 
 class _RelativeNFR(Rate):
+    @property
+    def parts(self) -> tuple[Share, ...]:
+        return Share(_negative, _candidate_wrong, _negative), Share(_incumbent_right, _all, _incumbent_right)
+
     def value(self, counts: FlipCounts) -> Floats:
         right = np.asarray(_incumbent_right(counts), dtype=np.float64)
         wrong = np.asarray(_candidate_wrong(counts), dtype=np.float64)
@@ -132,20 +169,52 @@ class _RelativeNFR(Rate):
             return np.asarray(np.where(right * wrong > 0, top / (right * wrong), np.nan))
 
     def bounds(self, counts: FlipCounts, confidence: float) -> Bounds:
-        return bounds.ratio_of_proportions(
-            counts.negative, _candidate_wrong(counts), _incumbent_right(counts), counts.n, confidence
-        )
+        hits, n, bottom_hits, bottom_n, one, bottom_one = self._two(counts)
+        return bounds.ratio_of_proportions(hits, n, bottom_hits, bottom_n, confidence, one, bottom_one)
 
     def proven(self, counts: FlipCounts, limit: Any, at_most: bool, confidence: float) -> tuple[Any, Any]:
-        found = self.bounds(counts, confidence)
-        if at_most:
-            return found.upper <= limit, found.lower > limit
-        return found.lower >= limit, found.upper < limit
+        # What the dividend alone, held against the limit times the divisor seen, does not prove the ratio does not
+        # prove either: the divisor's own bounds lie on both sides of it. Few cells are left to compute bounds of.
+        half = (1.0 - confidence) / 2.0
+        hits, n, bottom_hits, bottom_n, one, bottom_one = np.broadcast_arrays(
+            *(np.asarray(part, dtype=np.float64) for part in self._two(counts))
+        )
+        top = np.asarray(limit) * np.divide(bottom_hits, bottom_n, out=np.ones(bottom_n.shape), where=bottom_n > 0)
+        below, above = bounds.binomial_tail_about(hits, n, top, half * (1 + 1e-6), one)
+        open_ = (below <= half * (1 + 1e-6)) | (above <= half * (1 + 1e-6)) | (n <= 0) | (bottom_n <= 0)
+        kept, broken = np.zeros(open_.shape, dtype=np.bool_), np.zeros(open_.shape, dtype=np.bool_)
+        if open_.any():
+            shape = open_.shape
+            some = [np.broadcast_to(part, shape)[open_] for part in (hits, n, bottom_hits, bottom_n)]
+            ones = [np.broadcast_to(part, shape)[open_] for part in (one, bottom_one)]
+            found = bounds.ratio_of_proportions(some[0], some[1], some[2], some[3], confidence, *ones)
+            at = np.broadcast_to(np.asarray(limit), open_.shape)[open_]
+            past = (found.upper <= at, found.lower > at) if at_most else (found.lower >= at, found.upper < at)
+            kept[open_], broken[open_] = past
+        return kept, broken
+
+    def _two(self, counts: FlipCounts) -> tuple[Any, Any, Any, Any, Any, Any]:
+        under = counts.divisor if isinstance(counts, EffectiveCounts) and counts.divisor is not None else counts
+        return (
+            counts.negative, _candidate_wrong(counts), _incumbent_right(under), under.n, _one(counts), _one(under),
+        )  # fmt: skip
 
     def worse_than(self, counts: FlipCounts, limit: Any) -> Floats:
         return np.full(np.shape(counts.negative), np.nan)
 
     better_than = worse_than
+
+
+def _one(counts: FlipCounts) -> Any:
+    return counts.one if isinstance(counts, EffectiveCounts) else 1.0
+
+
+def _negative(counts: FlipCounts) -> Any:
+    return counts.negative
+
+
+def _positive(counts: FlipCounts) -> Any:
+    return counts.positive
 
 
 def _incumbent_right(counts: FlipCounts) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from gate.core.bounds import Floats, binomial_tail, bisect, clopper_pearson
-from gate.core.flips import FlipCounts
+from gate.core.counts import FlipCounts
 from gate.core.rates import Rate
 
 _MOST_ROWS = 10**9
@@ -79,10 +79,13 @@ def most_flips_allowed(n: Floats, limit: float | Floats, confidence: float) -> F
     return low
 
 
-def rows_needed(rate: Rate, counts: FlipCounts, limit: Floats, at_most: bool, confidence: float) -> Floats:
+def rows_needed(
+    rate: Rate, counts: FlipCounts, limit: Floats, at_most: bool, confidence: float, rows: Floats | None = None
+) -> Floats:
     """How many rows more would settle the question, were the rates seen to stay as they are.
 
-    ``counts`` and ``limit`` hold arrays with one element per cell. The counts are scaled up until the lower or the
+    ``counts`` and ``limit`` hold arrays with one element per cell; ``rows`` is how many rows stand behind the counts,
+    where those are not counts of rows but what they are worth. The counts are scaled up until the lower or the
     upper bound clears the limit. NaN where no number of rows would: the rate seen is the limit, or nothing was seen at
     all and the limit is the end of the range.
 
@@ -91,19 +94,20 @@ def rows_needed(rate: Rate, counts: FlipCounts, limit: Floats, at_most: bool, co
     >>> rows_needed(rate("nfr"), counts, np.array([0.01]), True, 0.95)
     array([199.])
     """
-    n = np.asarray(counts.n, dtype=np.float64)
-    unseen = n <= 0
+    n = np.asarray(counts.n if rows is None else rows, dtype=np.float64)
+    unseen = np.asarray(counts.n) <= 0
     # An empty cell is planned as if everything in it were to go well: rows that both models get right.
     start = np.where(unseen, 1.0, n)
+    empty = FlipCounts(np.ones(n.shape), *(np.zeros(n.shape),) * 4)
 
-    def scaled(rows: Floats) -> FlipCounts:
-        factor = rows / start
-        both_right = np.where(unseen, rows, np.asarray(counts.both_right) * factor)
-        others = (counts.negative, counts.positive, counts.wrong_same, counts.wrong_different)
-        return FlipCounts(both_right, *(np.asarray(part) * factor for part in others))
+    def scaled(total: Floats) -> FlipCounts:
+        if not unseen.any():
+            return counts.times(total / start)
+        seen, unseen_ = counts.times(total / start), empty.times(total)
+        return FlipCounts(*(np.where(unseen, b, a) for a, b in zip(seen.columns, unseen_.columns, strict=True)))
 
-    def open_still(rows: Floats) -> Floats:
-        kept, broken = rate.proven(scaled(rows), limit, at_most, confidence)
+    def open_still(total: Floats) -> Floats:
+        kept, broken = rate.proven(scaled(total), limit, at_most, confidence)
         return np.asarray(~(kept | broken))
 
     never = open_still(np.full(start.shape, float(_MOST_ROWS)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -43,12 +43,16 @@ def counts_row(counts: FlipCounts, compared: bool = True) -> Counts:
     )
 
 
-def rate_rows(measured: Measured, compared: bool = True) -> tuple[RateRow, ...]:
-    """Every rate over all rows; without a comparison only the candidate's own."""
-    return tuple(_row(rate, measured.estimate(rate, None), 0) for rate in RATES.values() if _known(rate, compared))
+def rate_rows(measured: Measured, compared: bool = True, without: Collection[str] = ()) -> tuple[RateRow, ...]:
+    """Every rate over all rows; without a comparison only the candidate's own. ``without`` names rates to leave out."""
+    return tuple(
+        _row(rate, measured.estimate(rate, None), 0) for rate in RATES.values() if _known(rate, compared, without)
+    )
 
 
-def cell_rows(measured: Measured, findings: Iterable[Finding], compared: bool = True) -> tuple[CellRow, ...]:
+def cell_rows(
+    measured: Measured, findings: Iterable[Finding], compared: bool = True, without: Collection[str] = ()
+) -> tuple[CellRow, ...]:
     """Every cell of every dimension with the rates that are always shown and those that a rule judged there."""
     asked: dict[str, dict[tuple[str, str | None], None]] = {}
     for finding in findings:
@@ -56,7 +60,7 @@ def cell_rows(measured: Measured, findings: Iterable[Finding], compared: bool = 
     rows: list[CellRow] = []
     for by, cells in measured.table.cells.items():
         keys = dict.fromkeys([*_IN_EVERY_CELL, *asked.get(by, {})])
-        rates = [rate for rate in (RATES[key] for key in keys) if _known(rate, compared)]
+        rates = [rate for rate in (RATES[key] for key in keys) if _known(rate, compared, without)]
         estimates = [measured.estimate(rate, by) for rate in rates]
         for i, value in enumerate(cells.values):
             found = tuple(_row(rate, estimate, i) for rate, estimate in zip(rates, estimates, strict=True))
@@ -64,8 +68,8 @@ def cell_rows(measured: Measured, findings: Iterable[Finding], compared: bool = 
     return tuple(rows)
 
 
-def _known(rate: Rate, compared: bool) -> bool:
-    return compared or rate.of == "candidate"
+def _known(rate: Rate, compared: bool, without: Collection[str]) -> bool:
+    return rate.name not in without and (compared or rate.of == "candidate")
 
 
 def _row(rate: Rate, found: Estimate, i: int) -> RateRow:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gate.core.judgement import Finding, Verdict
+from gate.core.judgement import Cell, Finding, Source, Verdict
 from gate.core.outcomes import Value
+from gate.tasks.options import PerModel
 
 SCHEMA_VERSION = 1
 
@@ -100,12 +101,13 @@ class Promotable:
 
 @dataclass(frozen=True)
 class TaskRow:
-    """The task, and how answers were read."""
+    """The task, and how answers were read; ``options`` is what else the policy says of it."""
 
     kind: str
     outputs: str | None = None
     classes: tuple[Value, ...] | None = None
-    threshold: float | None = None
+    threshold: float | PerModel | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,9 +130,45 @@ class NotJudged:
 
 
 @dataclass(frozen=True)
+class Discovery:
+    """Cells that break a rule's limit by Benjamini and Hochberg's procedure: on average no more than this share of them
+    does so by chance."""
+
+    rule: str
+    share: float
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class WaiverRow:
+    """A waiver of the policy and what became of it; ``needed`` if without it the finding would stand in the way."""
+
+    rule: str
+    cell: Value
+    up_to: float | None
+    because: str
+    owner: str
+    expires: str
+    needed: bool
+    note: str | None
+    source: Source
+
+
+@dataclass(frozen=True)
+class ExclusionRow:
+    """How many rows did not count, for either model, and why."""
+
+    reason: str
+    owner: str
+    rows: int
+
+
+@dataclass(frozen=True)
 class Evidence:
     """How sure the decision is: confidence of each bound, who carried the proof, how many looks share the error.
 
+    ``uses_before`` counts the other candidates that were judged on this held-out set, None where nobody keeps count.
+    ``confidence`` is what is left for each bound after the looks. ``discoveries`` are reported and never decide.
     ``mcnemar_midp`` is the two-sided p-value for any difference at all; None without an incumbent. ``notes`` are
     sentences that a reader should know.
     """
@@ -138,8 +176,10 @@ class Evidence:
     confidence: float
     decide_on: str
     looks: int = 1
+    uses_before: int | None = None
     mcnemar_midp: float | None = None
     not_judged: tuple[NotJudged, ...] = ()
+    discoveries: tuple[Discovery, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -187,7 +227,7 @@ class HoldoutRow:
     digest: str
     rows: int
     id: str | None
-    label: str
+    label: str | None
 
 
 @dataclass(frozen=True)
@@ -242,8 +282,8 @@ class Decision:
     flip_matrix: FlipMatrix
     confidence_bins: ConfidenceBins | None
     findings: tuple[Finding, ...]
-    waivers: tuple[Mapping[str, Any], ...]
+    waivers: tuple[WaiverRow, ...]
     contract: Contract
-    exclusions: tuple[Mapping[str, Any], ...]
+    exclusions: tuple[ExclusionRow, ...]
     policy: PolicyRow
     provenance: Provenance

@@ -5,69 +5,22 @@ The checks look at the plain data, so that they report their mistakes beside tho
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
-from decimal import Decimal
+from datetime import date
 from itertools import pairwise
 from typing import Any
 
 from gate.core.flips import BY_CLASS, BY_OUTPUT, OVERALL
-from gate.core.rates import NAMES, RATES, Rate, rate
+from gate.core.measures import EXCESS_CHURN, EXCESS_NFR, NET_COST, OTHERS
+from gate.core.rates import NAMES, rate
 from gate.errors import did_you_mean
+from gate.policy.limits import limit, percent
+from gate.policy.rule_checks import LIMITS, Mistake, check_priced, check_rule
+from gate.policy.rules import GOLDEN
 from gate.policy.source import Path
+from gate.policy.task import check_task, further_dimensions
 from gate.tasks.where import WhereError, parse
-
-Mistake = tuple[Path, str]
-
-_PERCENT = re.compile(r"^\s*([+-]?[0-9]+(?:\.[0-9]+)?)\s*%\s*$")
-_LIMITS = ("at_most", "at_least")
-_WARNINGS = {"warn_above": "at_most", "warn_below": "at_least"}
-
-
-def percent(text: object) -> float | None:
-    """The share that a text like ``5%`` means; None where it is no such text.
-
-    >>> percent("0.2%"), percent("0.2"), percent(5)
-    (0.002, None, None)
-    """
-    found = _PERCENT.match(text) if isinstance(text, str) else None
-    return float(Decimal(found.group(1)) / 100) if found else None
-
-
-def limit(value: object, of: Rate) -> float | str:
-    """A limit as a number in the rate's own unit, or what is wrong with it.
-
-    >>> limit("1%", rate("nfr")), limit(0.3, rate("relative_nfr"))
-    (0.01, 0.3)
-    >>> limit(1, rate("nfr"))
-    "a limit on nfr carries a % sign: '1%' is one in a hundred; found 1"
-    """
-    share = percent(value)
-    if share is None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            example = "'1%'" if of.percent else "0.3"
-            return f"a limit on {of.name} is written like {example}; found {value!r}"
-        if of.percent:
-            return (
-                f"a limit on {of.name} carries a % sign: '{value:g}%' is {_in_words(float(value))}; found {value!r}"
-                if math.isfinite(value)
-                else f"a limit must be finite; found {value!r}"
-            )
-        share = float(value)
-    if not math.isfinite(share):
-        return f"a limit must be finite; found {value!r}"
-    if not of.low <= share <= of.high:
-        return f"{of.name} lies between {_shown(of.low, of)} and {_shown(of.high, of)}; found {value!r}"
-    return share
-
-
-def _in_words(number: float) -> str:
-    return "one in a hundred" if number == 1 else f"{number:g} in a hundred"
-
-
-def _shown(number: float, of: Rate) -> str:
-    return f"{number * 100:g}%" if of.percent else f"{number:g}"
 
 
 def check(data: Any) -> Iterator[Mistake]:
@@ -78,7 +31,7 @@ def check(data: Any) -> Iterator[Mistake]:
     if type(version) is not int or version != 1:  # True and 1.0 would pass for 1
         yield ("version",), f"must be the number 1; found {version!r}"
     yield from _evidence(_mapping(data.get("evidence")))
-    yield from _task(_mapping(data.get("task")))
+    yield from check_task(data)
     slices = _mapping(_mapping(data.get("holdout")).get("slices"))
     for slice_name, cut in slices.items():
         yield from _slice(slice_name, cut, ("holdout", "slices", slice_name))
@@ -88,7 +41,8 @@ def check(data: Any) -> Iterator[Mistake]:
         return
     if not rules:
         yield ("rules",), "no rules: a policy that demands nothing allows nothing"
-    decide_on = _mapping(data.get("evidence")).get("decide_on", "proof")
+    evidence = _mapping(data.get("evidence"))
+    noise = _mapping(data.get("holdout")).get("noise_floor")
     seen: dict[str, int] = {}
     for index, rule in enumerate(rules):
         if not isinstance(rule, dict):
@@ -96,7 +50,12 @@ def check(data: Any) -> Iterator[Mistake]:
         name: Any = rule.get("id")
         if isinstance(name, str) and seen.setdefault(name, index) != index:
             yield ("rules", index, "id"), f"rule id {name!r} is taken by rules[{seen[name]}]"
-        yield from _rule(rule, ("rules", index), list(slices), decide_on)
+        yield from check_rule(rule, ("rules", index), [*further_dimensions(data), *slices], evidence)
+        yield from check_priced(rule, ("rules", index), data)
+        if rule.get("rate") in (EXCESS_NFR, EXCESS_CHURN) and not noise:
+            found = "needs the answers of retrained incumbents: name their columns under holdout.noise_floor"
+            yield ("rules", index, "rate"), f"{rule['rate']} {found}"
+    yield from _waivers(data.get("waivers"), [rule for rule in rules if isinstance(rule, dict)])
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -109,30 +68,8 @@ def _evidence(evidence: dict[str, Any]) -> Iterator[Mistake]:
         yield ("evidence", "confidence"), f"must be at least 50% and under 100%; found {evidence['confidence']!r}"
 
 
-def _task(task: dict[str, Any]) -> Iterator[Mistake]:
-    if task.get("threshold") is not None and task.get("outputs") != "scores":
-        yield ("task", "threshold"), "a threshold goes with outputs: scores"
-    classes = task.get("classes")
-    if isinstance(classes, list):
-        if len(classes) < 2:
-            yield ("task", "classes"), f"there must be at least two classes; found {len(classes)}"
-        kinds = {type(value) for value in classes}
-        if len(kinds) > 1:
-            names = ", ".join(sorted(kind.__name__ for kind in kinds))
-            yield ("task", "classes"), f"classes must be of one type; found {names}: quote them, or none"
-        seen = set()
-        for index, value in enumerate(classes):
-            if isinstance(value, (dict, list)):
-                continue
-            if (type(value), value) in seen:
-                yield ("task", "classes", index), f"class {value!r} stands here a second time"
-            seen.add((type(value), value))
-        if task.get("outputs") == "scores" and len(classes) != 2:
-            yield ("task", "classes"), f"a score with a threshold needs two classes; found {len(classes)}"
-
-
 def _slice(name: str, cut: Any, path: Path) -> Iterator[Mistake]:
-    if name in (BY_CLASS, BY_OUTPUT, OVERALL):
+    if name in (BY_CLASS, BY_OUTPUT, OVERALL) or name.startswith(GOLDEN):
         yield path, f"a slice cannot be called {name!r}: the gate means something else by it"
     if not isinstance(cut, dict):
         return
@@ -167,80 +104,76 @@ def _promotion(promotion: dict[str, Any]) -> Iterator[Mistake]:
         yield ("promotion", "keep_previous_as"), "must differ from alias, or the previous version is lost"
 
 
-def _rule(rule: dict[str, Any], path: Path, slices: list[str], decide_on: Any) -> Iterator[Mistake]:
-    name, of = rule.get("rate"), rule.get("of")
-    kind: Rate | None = None
-    if isinstance(name, str):
-        if name not in NAMES:
-            yield (*path, "rate"), f"unknown rate {name!r}{did_you_mean(name, NAMES)}"
-        elif of in ("candidate", "incumbent") and (name, of) not in RATES:
-            yield (*path, "of"), f"{name} compares two models; `of` goes with error_rate"
-        elif of in (None, "candidate", "incumbent"):
-            kind = rate(name, of)
-    by = rule.get("by")
-    if isinstance(by, str) and by not in (BY_CLASS, BY_OUTPUT, *slices):
-        right = [BY_CLASS, BY_OUTPUT, *slices]
-        yield (*path, "by"), f"unknown slice {by!r}{did_you_mean(by, right)} (slices stand under holdout.slices)"
-    chosen = [key for key in _LIMITS if rule.get(key) is not None]
-    if len(chosen) != 1:
-        found = "both" if chosen else "neither"
-        yield path, f"a rule has either at_most or at_least; found {found}"
-    decided = rule.get("decide_on") or decide_on
-    if kind is not None:
-        yield from _limits(rule, path, kind, decided, chosen)
-    yield from _overrides(rule, path, kind, decided, chosen)
-
-
-def _limits(rule: dict[str, Any], path: Path, kind: Rate, decided: Any, chosen: list[str]) -> Iterator[Mistake]:
-    numbers: dict[str, float] = {}
-    for key in (*_LIMITS, *_WARNINGS):
-        if rule.get(key) is None:
-            continue
-        found = limit(rule[key], kind)
-        if isinstance(found, str):
-            yield (*path, key), found
-        else:
-            numbers[key] = found
-    for key, side in _WARNINGS.items():
-        if rule.get(key) is not None and chosen and side not in chosen:
-            yield (*path, key), f"{key} goes with {side}"
-        elif key in numbers and side in numbers:
-            beyond = numbers[key] > numbers[side] if side == "at_most" else numbers[key] < numbers[side]
-            if beyond:
-                yield (*path, key), f"{key} {rule[key]} lies beyond {side} {rule[side]}: it could never warn"
-    if decided == "proof":
-        yield from _provable(rule, path, kind, numbers)
-
-
-def _provable(rule: dict[str, Any], path: Path, kind: Rate, numbers: dict[str, float]) -> Iterator[Mistake]:
-    if numbers.get("at_most") == kind.low:
-        hint = "allow a small rate, or say decide_on: harm"
-        yield (*path, "at_most"), f"no number of rows can prove that {kind.name} is {rule['at_most']}: {hint}"
-    if numbers.get("at_least") == kind.high:
-        hint = "demand a little less, or say decide_on: harm"
-        yield (*path, "at_least"), f"no number of rows can prove that {kind.name} is {rule['at_least']}: {hint}"
-
-
-def _overrides(
-    rule: dict[str, Any], path: Path, kind: Rate | None, decided: Any, chosen: list[str]
-) -> Iterator[Mistake]:
-    overrides = rule.get("overrides")
-    if not isinstance(overrides, list) or not overrides:
-        return
-    if rule.get("by") is None:
-        yield (*path, "overrides"), "overrides name a cell, so the rule needs `by`"
+def _waivers(waivers: Any, rules: list[dict[str, Any]]) -> Iterator[Mistake]:
+    by_id = {rule["id"]: rule for rule in rules if isinstance(rule.get("id"), str)}
     seen = set()
-    for index, override in enumerate(overrides):
-        if not isinstance(override, dict):
+    for index, waiver in enumerate(waivers if isinstance(waivers, list) else []):
+        if not isinstance(waiver, dict):
             continue
-        here = (*path, "overrides", index)
-        cell = override.get("cell")
-        if "cell" in override and not isinstance(cell, (dict, list)):
-            if (type(cell), cell) in seen:
-                yield (*here, "cell"), f"cell {cell!r} is overridden a second time"
-            seen.add((type(cell), cell))
-        sides = [key for key in _LIMITS if override.get(key) is not None]
-        if len(sides) != 1 or (len(chosen) == 1 and sides != chosen):
-            yield here, f"an override restates the rule's {chosen[0] if len(chosen) == 1 else 'limit'}, for its cell"
-        elif kind is not None:
-            yield from _limits(override, here, kind, decided, sides)
+        path: Path = ("waivers", index)
+        expires: Any = waiver.get("expires")
+        if isinstance(expires, str) and not _is_day(expires):
+            yield (*path, "expires"), f"must be a day, as 2027-01-31; found {expires!r}"
+        name: Any = waiver.get("rule")
+        if not isinstance(name, str):
+            continue
+        if name not in by_id:
+            yield (*path, "rule"), f"there is no rule {name!r}{did_you_mean(name, by_id)}"
+            continue
+        rule = by_id[name]
+        if rule.get("locked") is True:
+            yield (*path, "rule"), f"rule {name!r} is locked, and cannot be waived"
+        if rule.get("by") is not None and "cell" not in waiver:
+            yield path, f"rule {name!r} looks by {rule['by']}: name the cell that is waived"
+        if rule.get("by") is None and "cell" in waiver:
+            yield (*path, "cell"), f"rule {name!r} looks at all rows together: there is no cell to name"
+        cell: Any = waiver.get("cell")
+        if not isinstance(cell, (dict, list)):
+            if (name, type(cell), cell) in seen:
+                yield path, f"rule {name!r} is waived a second time" + (f" for {cell!r}" if "cell" in waiver else "")
+            seen.add((name, type(cell), cell))
+        yield from _up_to(waiver, rule, path)
+
+
+def _up_to(waiver: dict[str, Any], rule: dict[str, Any], path: Path) -> Iterator[Mistake]:
+    if waiver.get("up_to") is None:
+        return
+    name, of = rule.get("rate"), rule.get("of")
+    if rule.get("must_not_regress") is not None:
+        yield (*path, "up_to"), "a golden set has no limit to move: leave up_to out"
+        return
+    if rule.get("net_cost") is not None:
+        kind: Any = OTHERS[NET_COST]
+    elif name in OTHERS:
+        kind = OTHERS[name]
+    elif name in NAMES and of in (None, "candidate", "incumbent"):
+        kind = rate(name, of if name == "error_rate" else None)
+    else:
+        return
+    found = limit(waiver["up_to"], kind)
+    if isinstance(found, str):
+        yield (*path, "up_to"), found
+        return
+    limits = _limits_of(waiver, rule)
+    for side in LIMITS:
+        was = limit(limits[side], kind) if limits.get(side) is not None else None
+        if isinstance(was, float) and (found <= was if side == "at_most" else found >= was):
+            yield (*path, "up_to"), f"{waiver['up_to']} is no wider than the rule's {side} {limits[side]}"
+
+
+def _limits_of(waiver: dict[str, Any], rule: dict[str, Any]) -> dict[str, Any]:
+    """The part of the rule that holds the limit of the waiver's cell: an override, or the rule itself."""
+    overrides = rule.get("overrides")
+    for override in overrides if isinstance(overrides, list) and "cell" in waiver else []:
+        if isinstance(override, dict) and "cell" in override:
+            one, other = override["cell"], waiver["cell"]
+            if type(one) is type(other) and one == other:
+                return override
+    return rule
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False

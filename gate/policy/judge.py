@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gate.core.bounds import Floats
-from gate.core.flips import OVERALL, Cells
+from gate.core.counts import Cells
+from gate.core.excess import Excess
+from gate.core.flips import BY_CLASS, BY_OUTPUT, OVERALL
 from gate.core.judgement import Cell, DecideOn, Finding, Findings, Part, Severity, Status, statuses_of
 from gate.core.measured import Measured
+from gate.core.multiplicity import benjamini_hochberg, holm
 from gate.core.outcomes import Value
-from gate.core.rates import Estimate
+from gate.core.rates import Estimate, Rate
+from gate.decisions.record import Discovery
 from gate.errors import Problem, UsageError, did_you_mean
-from gate.policy.rules import Rule
+from gate.policy.exact import cost_finding, golden_finding
+from gate.policy.rules import AnyRule, Cost, Golden, Rule
 
 
-def judge(rules: Sequence[Rule], measured: Measured) -> Findings:
+class _Source(Protocol):
+    """What a rule is judged on: :class:`Measured`, or :class:`Excess` where it is about the noise of retraining."""
+
+    confidence: float
+
+    def cells(self, by: str | None) -> Cells | None: ...
+    def rows(self, by: str | None) -> NDArray[np.int64]: ...
+    def estimate(self, rate: Any, by: str | None) -> Estimate: ...
+    def value(self, rate: Any, by: str | None) -> Floats: ...
+    def proven(self, rate: Any, by: str | None, limit: Any, at_most: bool) -> tuple[NDArray[Any], NDArray[Any]]: ...
+    def p_better(self, rate: Any, by: str | None, limit: Any) -> Floats: ...
+    def p_worse(self, rate: Any, by: str | None, limit: Any) -> Floats: ...
+    def rows_needed(
+        self, rate: Any, by: str | None, limit: Floats, at_most: bool, asked: NDArray[np.bool_]
+    ) -> Floats: ...
+    def passes_with(self, rate: Any, by: str | None, limit: Floats, asked: NDArray[np.bool_]) -> Floats: ...
+
+
+Excesses = Mapping[str, Excess]
+"""The measures over the noise of retraining, by name; empty where no retrained incumbents were given."""
+
+
+def judge(rules: Sequence[AnyRule], measured: Measured, excesses: Excesses = MappingProxyType({})) -> Findings:
     """What every rule finds in every cell, in the order of the rules and of the cells; no rules give no findings.
 
     The statuses are decided at once, everything else about a finding is worked out when the findings are read.
@@ -29,23 +57,52 @@ def judge(rules: Sequence[Rule], measured: Measured) -> Findings:
     exist; all such mistakes are reported together.
     """
     problems: list[Problem] = []
-    parts: list[Part] = []
+    parts: list[Part | Sequence[Finding]] = []
     for rule in rules:
-        cells = measured.cells(rule.by)
-        mistakes = list(_mismatches(rule, cells))
-        problems += mistakes
-        if cells is not None and not mistakes:
-            parts.append(_part(rule, cells, measured))
+        if isinstance(rule, Golden):
+            parts.append([golden_finding(rule, measured)])
+        elif isinstance(rule, Cost):
+            unknown = list(_unpriced(rule, measured))
+            problems += unknown
+            if not unknown:
+                parts.append([cost_finding(rule, measured)])
+        else:
+            source: _Source = measured if isinstance(rule.rate, Rate) else excesses[rule.rate.name]
+            cells = source.cells(rule.by)
+            mistakes = list(_mismatches(rule, cells))
+            problems += mistakes
+            if cells is not None and not mistakes:
+                parts.append(_part(rule, cells, source))
     if problems:
         raise UsageError(problems=problems)
     return Findings(parts)
+
+
+def discoveries(rules: Sequence[AnyRule], measured: Measured, share: float = 0.05) -> tuple[Discovery, ...]:
+    """For each rule with cells, those that break its limit by Benjamini and Hochberg; reported, never deciding.
+
+    Rules without cells, without a test, or without such a cell are left out.
+    """
+    found = []
+    for rule in rules:
+        if not isinstance(rule, Rule) or rule.by is None or not isinstance(rule.rate, Rate):
+            continue
+        cells = measured.cells(rule.by)
+        if cells is None:
+            continue
+        test = measured.p_worse if rule.at_most else measured.p_better
+        p_values = test(rule.rate, rule.by, _limits(rule, cells.values).limit)
+        kept = np.flatnonzero(benjamini_hochberg(np.where(measured.rows(rule.by) > 0, p_values, np.nan), share))
+        if len(kept):
+            found.append(Discovery(rule.id, share, tuple(Cell(rule.by, cells.values[i]) for i in kept.tolist())))
+    return tuple(found)
 
 
 def _mismatches(rule: Rule, cells: Cells | None) -> list[Problem]:
     where = f"{rule.source.file}:{rule.source.line}"
     if cells is None or not len(cells):
         return [Problem(f"rule {rule.id!r} matches no cell: there is no {rule.by} in this held-out set", where)]
-    values = {(type(value), value) for value in cells.values}
+    values = {(type(value), value) for value in cells.values} if rule.overrides else set()
     return [
         Problem(
             f"rule {rule.id!r}: override for {over.cell!r}, which is no {rule.by} of this held-out set"
@@ -56,6 +113,25 @@ def _mismatches(rule: Rule, cells: Cells | None) -> list[Problem]:
         for over in rule.overrides
         if (type(over.cell), over.cell) not in values
     ]
+
+
+def _unpriced(rule: Cost, measured: Measured) -> Iterator[Problem]:
+    """Flips between classes that the held-out set does not know: they would cost nothing, and pass."""
+    labels, outputs = (measured.cells(by) for by in (BY_CLASS, BY_OUTPUT))
+    where = f"{rule.source.file}:{rule.source.line}"
+    if labels is None or not len(labels):
+        yield Problem(f"rule {rule.id!r} matches no cell: there is no class in this held-out set", where)
+        return
+    answers = [*labels.values, *(outputs.values if outputs is not None else ())]
+    for price in (*rule.negative, *rule.positive):
+        for value, what, known in ((price.label, "label", labels.values), (price.output, "output", answers)):
+            if (type(value), value) not in {(type(one), one) for one in known}:
+                near = did_you_mean(value, dict.fromkeys(repr(v) if type(v) is not type(value) else v for v in known))
+                yield Problem(
+                    f"rule {rule.id!r}: {what} {value!r}, which is no class of this held-out set{near}",
+                    where,
+                    hint="1 and '1' differ: quote the value if it is text",
+                )
 
 
 @dataclass(frozen=True)
@@ -78,7 +154,7 @@ def _limits(rule: Rule, values: Sequence[Value]) -> _Limits:
     return _Limits(limit, warn)
 
 
-def _part(rule: Rule, cells: Cells, measured: Measured) -> Part:
+def _part(rule: Rule, cells: Cells, measured: _Source) -> Part:
     """The status of each cell; everything else is worked out when the findings are read."""
     limits = _limits(rule, cells.values)
     rows = measured.rows(rule.by)
@@ -86,10 +162,14 @@ def _part(rule: Rule, cells: Cells, measured: Measured) -> Part:
     value = measured.value(rule.rate, rule.by)
     with np.errstate(invalid="ignore"):
         within = value <= limits.limit if rule.at_most else value >= limits.limit
+    if rule.holm:  # of what looks proven broken, only what stands after the correction; the rest is a warning
+        p_values = (measured.p_worse if rule.at_most else measured.p_better)(rule.rate, rule.by, limits.limit)
+        broken = broken & holm(np.where(rows > 0, p_values, np.nan), 1.0 - measured.confidence)
     status = statuses_of(rule.decide_on, kept, broken, np.where(np.isnan(value), np.nan, within), rows)
     short = np.zeros(len(cells), dtype=np.bool_) if rule.at_least_n is None else rows < rule.at_least_n
     if not np.isnan(limits.warn).all():
-        deciding, _ = _deciding(rule, measured.estimate(rule.rate, rule.by))
+        passed = np.zeros(len(cells), dtype=np.bool_)
+        deciding, _ = _decided_by(rule, measured.estimate(rule.rate, rule.by), passed)
         with np.errstate(invalid="ignore"):
             near = deciding > limits.warn if rule.at_most else deciding < limits.warn
         status[near & (status == Status.PASS)] = Status.WARN
@@ -105,7 +185,7 @@ def _part(rule: Rule, cells: Cells, measured: Measured) -> Part:
 def _findings(
     rule: Rule,
     values: Sequence[Value],
-    measured: Measured,
+    measured: _Source,
     limit: Floats,
     rows: NDArray[Any],
     short: NDArray[np.bool_],
@@ -114,7 +194,8 @@ def _findings(
 ) -> list[Finding]:
     """The findings of one rule, written out. ``found`` are the statuses before the rule's severity was looked at."""
     estimate = measured.estimate(rule.rate, rule.by)
-    deciding, side = _deciding(rule, estimate)
+    failed = found == Status.FAIL
+    deciding, sides = _decided_by(rule, estimate, failed)
     with np.errstate(invalid="ignore"):
         margin = limit - deciding if rule.at_most else deciding - limit
     open_ = found == Status.INCONCLUSIVE
@@ -123,13 +204,14 @@ def _findings(
         status.tolist(),
         _numbers(estimate.estimate),
         _numbers(deciding),
+        sides,
         limit.tolist(),
         _numbers(margin),
         estimate.n.tolist(),
         estimate.numerator.tolist(),
         _numbers(_p_values(rule, measured, limit)),
         _numbers(_needed(rule, measured, limit, open_, short)),
-        _numbers(_allowed(rule, measured, limit, open_ | (found == Status.FAIL))),
+        _numbers(_allowed(rule, measured, limit, open_ | failed)),
         rows.tolist(),
         short.tolist(),
     )
@@ -138,7 +220,7 @@ def _findings(
         Finding(
             rule=rule.id,
             rate=rule.rate.name,
-            of=rule.rate.of,
+            of=rule.rate.of if isinstance(rule.rate, Rate) else None,
             cell=Cell(by, value),
             severity=rule.severity,
             decide_on=rule.decide_on,
@@ -159,21 +241,23 @@ def _findings(
             source=rule.source,
         )
         for (
-            value, status_, value_, bound, limit_, margin_, n, numerator, p_value, needed, allowed, rows_, short_,
+            value, status_, value_, bound, side, limit_, margin_, n, numerator, p_value, needed, allowed, rows_, short_,
         ) in zip(*columns, strict=True)
     ]  # fmt: skip
 
 
-def _deciding(rule: Rule, found: Estimate) -> tuple[Floats, str]:
-    """The number that is held against the limit: the unfavourable bound under proof, the other one under harm."""
+def _decided_by(rule: Rule, found: Estimate, failed: NDArray[np.bool_]) -> tuple[Floats, list[str]]:
+    """The number that decides each cell, and which one it is.
+
+    A failure is proven by the favourable bound, which is past the limit; anything else hangs on the unfavourable one.
+    """
     if rule.decide_on is DecideOn.ESTIMATE:
-        return found.estimate, "estimate"
-    if rule.at_most == (rule.decide_on is DecideOn.PROOF):
-        return found.upper, "upper"
-    return found.lower, "lower"
+        return found.estimate, ["estimate"] * len(failed)
+    upper = failed != rule.at_most
+    return np.where(upper, found.upper, found.lower), ["upper" if above else "lower" for above in upper.tolist()]
 
 
-def _p_values(rule: Rule, measured: Measured, limit: Floats) -> Floats:
+def _p_values(rule: Rule, measured: _Source, limit: Floats) -> Floats:
     """Of the test that decides: under proof against "the limit is broken", under harm against "it is kept"."""
     if rule.decide_on is DecideOn.ESTIMATE:
         return np.full(limit.shape, np.nan)
@@ -182,9 +266,7 @@ def _p_values(rule: Rule, measured: Measured, limit: Floats) -> Floats:
     return measured.p_worse(rule.rate, rule.by, limit)
 
 
-def _needed(
-    rule: Rule, measured: Measured, limit: Floats, open_: NDArray[np.bool_], short: NDArray[np.bool_]
-) -> Floats:
+def _needed(rule: Rule, measured: _Source, limit: Floats, open_: NDArray[np.bool_], short: NDArray[np.bool_]) -> Floats:
     if rule.decide_on is DecideOn.PROOF:
         needed = measured.rows_needed(rule.rate, rule.by, limit, rule.at_most, open_)
     else:
@@ -195,7 +277,7 @@ def _needed(
     return needed
 
 
-def _allowed(rule: Rule, measured: Measured, limit: Floats, asked: NDArray[np.bool_]) -> Floats:
+def _allowed(rule: Rule, measured: _Source, limit: Floats, asked: NDArray[np.bool_]) -> Floats:
     """The largest numerator that would have passed, for shares that must stay low and do not."""
     if rule.at_most and rule.decide_on is DecideOn.PROOF:
         return measured.passes_with(rule.rate, rule.by, limit, asked)

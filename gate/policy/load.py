@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
 from gate.errors import Problem, UsageError, did_you_mean
 from gate.policy.build import build
 from gate.policy.checks import check
 from gate.policy.document import PolicyDocument, parts_at
+from gate.policy.family import Family, environment, read_family
 from gate.policy.rules import Policy
-from gate.policy.source import Document, Path, read
+from gate.policy.source import Path
 
 
-def load_policy(file: str | os.PathLike[str]) -> Policy:
-    """Read a policy file (YAML, version 1).
+def load_policy(file: str | os.PathLike[str], environment: str | None = None) -> Policy:
+    """Read a policy file (YAML, version 1) with what it extends, as it is in an environment (None: in none).
 
-    UsageError where there is no such file or anything in it is wrong; it carries one problem for each mistake.
+    UsageError where there is no such file or environment, or anything in it is wrong; it carries one problem for each
+    mistake, those of its other environments too.
     """
     shown = os.fspath(file)
     try:
         raw = FilePath(file).read_bytes()
         text = raw.decode("utf-8")
     except FileNotFoundError:
-        raise UsageError("no such policy file", where=shown, hint="policies/ holds ready-made ones") from None
-    except (OSError, UnicodeDecodeError) as error:
+        hint = "is the path right? `gate demo` writes one, and the gate's repository has some in policies/"
+        raise UsageError("no such policy file", where=shown, hint=hint) from None
+    except (OSError, ValueError) as error:  # also a name with a NUL, and bytes that are no UTF-8
         raise UsageError(f"cannot be read: {error}", where=shown) from None
-    return parse_policy(text, shown)
+    return _parse(text, shown, FilePath(file).parent, environment)
 
 
-def parse_policy(text: str, file: str = "policy") -> Policy:
-    """Read a policy from its text; ``file`` is the name that messages and findings give it.
+def parse_policy(text: str, file: str = "policy", environment: str | None = None) -> Policy:
+    """Read a policy from its text; ``file`` is the name that messages and findings give it. It cannot extend another.
 
     >>> policy = parse_policy('''
     ... version: 1
@@ -45,33 +51,66 @@ def parse_policy(text: str, file: str = "policy") -> Policy:
     >>> policy.rules[0].threshold.limit, policy.rules[0].source.line
     (0.01, 5)
     """
-    source = read(text)
-    problems = [Problem(found, f"{file}:{p.line}:{p.column}") for p, found in source.mistakes]
-    document: PolicyDocument | None = None
-    if source.data is None and not problems:
+    return _parse(text, file, None, environment)
+
+
+def _parse(text: str, file: str, folder: FilePath | None, wanted: str | None) -> Policy:
+    family = read_family(text, file, folder)
+    problems = [Problem(found, where) for where, found in family.mistakes]
+    if family.data is None and not problems:
         problems.append(Problem("empty: a policy that demands nothing allows nothing", file))
-    elif source.data is not None:
-        mistakes = [*check(source.data)]
-        try:
-            document = PolicyDocument.model_validate(source.data)
-        except ValidationError as error:
-            known = {path for path, _ in mistakes}
-            mistakes.extend((path, found) for path, found in _of_shape(error, source.data) if path not in known)
-        problems.extend(_problems(mistakes, source, file))
+    document: PolicyDocument | None = None
+    chosen = family
+    if family.data is not None:
+        document, found = _checked(family)
+        problems += found
+        for name in _environments(family.data):
+            here = environment(family, name)
+            problems += [Problem(mistake, where) for where, mistake in here.mistakes]
+            laid_over, found = _checked(here)
+            problems += found
+            if name == wanted:
+                document, chosen = laid_over, here
+    if wanted is not None and wanted not in _environments(family.data):
+        known = did_you_mean(wanted, _environments(family.data)) or "; the policy has none"
+        problems.append(Problem(f"no environment {wanted!r}{known}", file))
     if problems or document is None:
         raise UsageError(problems=sorted(set(problems), key=_by_line))
-    return build(document, source, text, file)
+    return build(document, chosen, _resolved(text, chosen), wanted)
 
 
-def _by_line(problem: Problem) -> tuple[int, int, str]:
-    line, column = problem.where.rsplit(":", 2)[-2:] if problem.where.count(":") >= 2 else ("0", "0")
-    return int(line), int(column), problem.found
+def _environments(data: Any) -> list[str]:
+    found = data.get("environments") if isinstance(data, dict) else None
+    return [name for name in found if isinstance(name, str)] if isinstance(found, dict) else []
 
 
-def _problems(mistakes: list[tuple[Path, str]], source: Document, file: str) -> Iterator[Problem]:
-    for path, found in mistakes:
-        position = source.at(path)
-        yield Problem(_told(path, found, source.data), f"{file}:{position.line}:{position.column}")
+def _resolved(text: str, family: Family) -> str:
+    """The text of the policy that is judged by: the file's own, unless other words were laid over it."""
+    if not family.overlaid:
+        return text
+    out = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.dump({key: value for key, value in family.data.items() if key != "environments"}, out)
+    return out.getvalue()
+
+
+def _checked(family: Family) -> tuple[PolicyDocument | None, list[Problem]]:
+    mistakes = [*check(family.data)]
+    document = None
+    try:
+        document = PolicyDocument.model_validate(family.data)
+    except ValidationError as error:
+        known = {path for path, _ in mistakes}
+        mistakes.extend((path, found) for path, found in _of_shape(error, family.data) if path not in known)
+    return document, [Problem(_told(path, found, family.data), str(family.at(path))) for path, found in mistakes]
+
+
+def _by_line(problem: Problem) -> tuple[str, int, int, str]:
+    placed = re.fullmatch(r"(.*):(\d+):(\d+)", problem.where, re.DOTALL)
+    if placed is None:
+        return problem.where, 0, 0, problem.found
+    return placed[1], int(placed[2]), int(placed[3]), problem.found
 
 
 def _told(path: Path, found: str, data: Any) -> str:
@@ -107,7 +146,7 @@ def _of_shape(error: ValidationError, data: Any) -> Iterator[tuple[Path, str]]:
         elif kind == "literal_error":
             expected = item["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
             yield path, f"unknown value {found!r}{did_you_mean(found, expected)}"
-        elif kind == "string_pattern_mismatch" or path[-1:] == ("confidence",):
+        elif kind == "string_pattern_mismatch" or path[-1:] in (("confidence",), ("relative",)):
             yield path, f"must be a percentage such as 95%; found {found!r}"
         elif kind == "model_type":
             yield path, f"must be a mapping of keys; found {_noun(found)}"
@@ -127,13 +166,13 @@ def _within(location: tuple[Any, ...], data: Any, missing: bool) -> Path:
     """The part of a location that exists in the data, plus the key that is missing; unions add steps of their own."""
     path: list[Any] = []
     here = data
-    for step in location:
-        if isinstance(here, dict) and (missing or step in here):
+    for position, step in enumerate(location, 1):
+        if isinstance(here, dict) and (step in here or (missing and position == len(location))):
             path.append(step)
             here = here.get(step)
         elif isinstance(here, list) and isinstance(step, int):
             path.append(step)
             here = here[step] if step < len(here) else None
-        else:
+        elif not isinstance(here, dict):
             break
     return tuple(path)

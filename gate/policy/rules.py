@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gate.core.judgement import DecideOn, Severity, Source
+from gate.core.measures import Measure
 from gate.core.outcomes import Value
 from gate.core.rates import Rate
+from gate.tasks.options import TaskOptions
 from gate.tasks.slicing import Slicing
+
+
+GOLDEN = "golden set "
+"""What the names of the dimensions begin with under which golden rows are counted; no slice is called so."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +36,14 @@ class Override:
 
 @dataclass(frozen=True)
 class Rule:
-    """One demand: ``rate`` in each cell of ``by`` (None: all rows together) at most, or at least, its limit."""
+    """One demand: ``rate`` in each cell of ``by`` (None: all rows together) at most, or at least, its limit.
+
+    ``rate`` may also be an excess over the noise of retraining. ``holm`` corrects what is refused for the number of
+    cells.
+    """
 
     id: str
-    rate: Rate
+    rate: Rate | Measure
     by: str | None
     at_most: bool
     threshold: Threshold
@@ -43,20 +53,71 @@ class Rule:
     severity: Severity
     because: str | None
     source: Source
+    holm: bool = False
 
     @property
     def needs_incumbent(self) -> bool:
-        return self.rate.of != "candidate"
+        return isinstance(self.rate, Measure) or self.rate.of != "candidate"
 
 
 @dataclass(frozen=True)
-class TaskPolicy:
-    """The task's kind and how its outputs are read; ``classes`` and ``threshold`` as the policy names them."""
+class Golden:
+    """None of these rows may be a negative flip: those whose ids stand in ``file``, or that ``column`` marks."""
 
-    kind: str = "classification"
-    outputs: str | None = None
-    classes: tuple[Value, ...] | None = None
-    threshold: float | None = None
+    id: str
+    file: str | None
+    column: str | None
+    severity: Severity
+    because: str | None
+    source: Source
+    needs_incumbent = True
+
+    @property
+    def by(self) -> str:
+        """The dimension under which the golden rows are counted; its one cell is True."""
+        return GOLDEN + self.id
+
+
+@dataclass(frozen=True)
+class FlipPrice:
+    """What a flip of one kind costs, or saves: ``output`` is the wrong one of the two answers."""
+
+    label: Value
+    output: Value
+    amount: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What all negative flips cost, less what the positive ones save, per so many rows, is at most the limit."""
+
+    id: str
+    per: int
+    negative: tuple[FlipPrice, ...]
+    positive: tuple[FlipPrice, ...]
+    threshold: Threshold
+    decide_on: DecideOn
+    severity: Severity
+    because: str | None
+    source: Source
+    needs_incumbent = True
+
+
+AnyRule = Rule | Golden | Cost
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """A finding that ``owner`` takes upon themselves until ``expires`` (the last day, UTC), up to another limit."""
+
+    rule: str
+    by_cell: bool
+    cell: Value
+    up_to: float | None
+    because: str
+    owner: str
+    expires: str
+    source: Source
 
 
 @dataclass(frozen=True)
@@ -67,6 +128,10 @@ class Holdout:
     label: str | None = None
     slices: Mapping[str, Slicing] = field(default_factory=dict)
     contract: str | None = None
+    cluster: str | None = None
+    weight: str | None = None
+    exclusions: str | None = None
+    noise_floor: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,16 +144,32 @@ class Promotion:
 
 @dataclass(frozen=True)
 class Policy:
-    """A sound policy. ``text`` is the file's text and ``digest`` its SHA-256; ``file`` is how the user named it."""
+    """A sound policy, with what it extends and the environment that was asked for.
+
+    ``text`` is the resolved text (that of the file, if it is one) and ``digest`` its SHA-256; ``file`` is how the user
+    named it, ``files`` all that were read. Paths to other files are resolved against the file that names them.
+    """
 
     file: str
     text: str
     digest: str
     name: str
-    task: TaskPolicy
+    task: TaskOptions
     holdout: Holdout
     confidence: float
     decide_on: DecideOn
     absolute_rules_only_without_incumbent: bool
-    rules: tuple[Rule, ...]
+    rules: tuple[AnyRule, ...]
     promotion: Promotion | None = None
+    waivers: tuple[Waiver, ...] = ()
+    looks: int = 1
+    environment: str | None = None
+    files: tuple[str, ...] = ()
+
+    @property
+    def confidence_of_a_look(self) -> float:
+        """The confidence of each bound, the error spent over the declared looks (Bonferroni).
+
+        With one look it is ``confidence`` itself.
+        """
+        return self.confidence if self.looks == 1 else 1.0 - (1.0 - self.confidence) / self.looks

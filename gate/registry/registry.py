@@ -165,3 +165,13 @@ class Registry:
             artifacts=artifacts or {},
         )
         return log_run(self._connection, record)
+
+    def uses(self, experiment: str, holdout_digest: str, but: str | None) -> int:
+        """How many models were judged on a held-out set before, by the runs of an experiment.
+
+        Counts the different digests of candidates, without the one of ``but``: judging the same model again is no new
+        look. An experiment that does not exist has no runs.
+        """
+        from gate.registry.runs import uses
+
+        return uses(self._connection, experiment, holdout_digest, but)

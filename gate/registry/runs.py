@@ -117,6 +117,31 @@ def _log(client: MlflowClient, run_id: str, record: RunRecord) -> None:
         client.log_batch(run_id, tags=each, synchronous=True)
 
 
+HOLDOUT_TAG = "gate.holdout_digest"
+CANDIDATE_TAG = "gate.candidate_digest"
+
+
+def uses(connection: Connection, experiment: str, holdout_digest: str, but: str | None) -> int:
+    """How many different candidates, ``but`` aside, the runs of an experiment judged on one held-out set."""
+    candidates: set[str] = set()
+    with connection.told(f"counting the uses of the held-out set in {experiment!r}", connection.tracking_uri):
+        found = connection.client.get_experiment_by_name(experiment)
+        if found is None:
+            return 0
+        token: str | None = None
+        while True:
+            page = connection.client.search_runs(
+                [found.experiment_id],
+                filter_string=f"tags.`{HOLDOUT_TAG}` = '{holdout_digest}'",
+                max_results=1000,
+                page_token=token,
+            )
+            candidates |= {run.data.tags[CANDIDATE_TAG] for run in page if CANDIDATE_TAG in run.data.tags}
+            token = page.token
+            if not token:
+                return len(candidates - {but})
+
+
 def _finite(metrics: Mapping[str, float | None]) -> dict[str, float]:
     kept: dict[str, float] = {}
     for name, value in metrics.items():

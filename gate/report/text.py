@@ -35,7 +35,7 @@ def lay_out(shown: View, console: Console, brief: bool = False) -> None:
     if shown.next_steps:
         _section(console, "What would make it pass")
         for step in shown.next_steps:
-            console.print(Padding(Text(f"- {step}"), (0, 0, 0, 2)))
+            _bullet(console, step)
     _section(console, f"What the update does to {shown.n} rows")
     if shown.square is not None:
         both, negative, positive, wrong = shown.square
@@ -75,7 +75,7 @@ def lay_out(shown: View, console: Console, brief: bool = False) -> None:
     if shown.notes:
         _section(console, "Notes")
         for note in shown.notes:
-            console.print(Padding(Text(f"- {note}"), (0, 0, 0, 2)))
+            _bullet(console, note)
     _section(console, "What it rests on")
     _print(console, None, shown.provenance, ["left"])
 
@@ -92,6 +92,12 @@ _STYLES = {"ALLOWED": "bold green", "REFUSED": "bold red", "INCONCLUSIVE": "bold
 def _section(console: Console, title: str) -> None:
     console.print()
     console.print(Text(title, style="bold"))
+
+
+def _bullet(console: Console, text: str) -> None:
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_row(Text("  -"), Text(text))
+    console.print(grid)
 
 
 def _table(header: Sequence[str] | None, justify: Sequence[str]) -> Table:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gate.core.flips import FlippedRow
-from gate.core.judgement import Finding, Severity, Status, Verdict
-from gate.core.rates import rate
+from gate.core.judgement import DecideOn, Finding, Severity, Status, Verdict
+from gate.core.measures import about as measure
 from gate.decisions.record import CellRow, Decision, ModelRow, RateRow
 from gate.report import words
 
@@ -24,6 +24,7 @@ _HEADLINES = {
     Verdict.INCONCLUSIVE: "INCONCLUSIVE",
     Verdict.ERROR: "ERROR",
 }
+_AS = {"upper": "at most ", "lower": "at least ", "estimate": ""}
 _DECIDES = {
     Verdict.REFUSE: Status.FAIL,
     Verdict.INCONCLUSIVE: Status.INCONCLUSIVE,
@@ -103,7 +104,7 @@ def view(decision: Decision, samples: Sequence[FlippedRow]) -> View:
             words.rows(counts.both_right),
             words.rows(counts.negative),
             words.rows(counts.positive),
-            f"{words.rows(counts.wrong_same)} same, {words.rows(counts.wrong_different)} different",
+            f"both wrong: {words.rows(counts.wrong_same)} alike, {words.rows(counts.wrong_different)} not",
         ),
         n=words.rows(counts.n),
         confidence=words.percent(decision.evidence.confidence),
@@ -127,6 +128,7 @@ def view(decision: Decision, samples: Sequence[FlippedRow]) -> View:
         notes=tuple(
             words.printable(note)
             for note in (
+                *(f"{row.rows:,} rows do not count: {row.reason} ({row.owner})" for row in decision.exclusions),
                 *decision.evidence.notes,
                 *(f"rule {left.rule!r} was not judged: {left.because}" for left in decision.evidence.not_judged),
             )
@@ -147,7 +149,12 @@ def _sentences(decision: Decision) -> tuple[str, ...]:
         enforced = [f.status for f in decision.findings if f.severity is Severity.ENFORCE]
         warned = enforced.count(Status.WARN)
         but = f", {warned} of them with a warning" if warned else ""
-        first = f"{who} may{over}: none of the {len(enforced)} enforced findings stands against it{but}."
+        of = (
+            "the one enforced finding does not stand"
+            if len(enforced) == 1
+            else (f"none of the {len(enforced)} enforced findings stands")
+        )
+        first = f"{who} may{over}: {of} against it{but}."
         return (first, *((f"The tightest: {_found(decision, decided)}",) if decided else ()))
     if decided is None:
         return (f"{who} must not{over}: no enforced rule is left, and what is not checked is not allowed.",)
@@ -184,10 +191,11 @@ def deciding(decision: Decision) -> Finding | None:
 
 
 def _found(decision: Decision, finding: Finding) -> str:
-    about = rate(finding.rate, finding.of)
+    about = measure(finding.rate, finding.of)
     where = "" if finding.cell.by == "overall" else f" of {words.cell(finding.cell)}"
     seen = words.number(finding.estimate, finding.rate, finding.of)
-    counted = f" ({words.rows(finding.numerator)} of {words.rows(finding.n)})" if about.percent else ""
+    net = "net " if finding.rate == "error_rate_change" else ""
+    counted = f" ({net}{words.rows(finding.numerator)} of {words.rows(finding.n)})" if about.percent else ""
     sentence = (
         f"rule '{words.printable(finding.rule)}' wants the {about.title}{where} {words.limit(finding)};"
         f" it is {seen}{counted}"
@@ -225,18 +233,24 @@ def _next_steps(decision: Decision) -> tuple[str, ...]:
         told.add(finding.rule)
         where = "" if finding.cell.by == "overall" else f", {words.cell(finding.cell)}"
         opening = f"'{words.printable(finding.rule)}'{where}:"
+        ways = []
         if finding.passes_with is not None:
-            steps.append(
-                f"{opening} passes with {words.rows(finding.passes_with)} or fewer of {words.rows(finding.n)};"
-                f" there are {words.rows(finding.numerator)}."
+            ways.append(
+                f"passes with {words.rows(finding.passes_with)} or fewer of {words.rows(finding.n)},"
+                f" there are {words.rows(finding.numerator)}"
             )
         if finding.rows_needed is not None:
-            steps.append(
-                f"{opening} about {words.rows(finding.rows_needed)} more rows"
-                f"{' of this kind' if where else ''} would settle it, if the rate stays as it is."
+            ways.append(
+                f"about {words.roughly(finding.rows_needed)} more rows{' of this kind' if where else ''} would settle"
+                " it, if the rate stays as it is"
             )
         elif finding.status is Status.INCONCLUSIVE and finding.passes_with is None:
-            steps.append(f"{opening} no number of further rows settles it at the rate seen.")
+            ways.append("no number of further rows settles it at the rate seen")
+        if finding.status is Status.FAIL and finding.passes_with is None:
+            bound = words.number(finding.bound, finding.rate, finding.of)
+            beyond = "" if finding.bound is None else f", and is {_AS[finding.side]}{bound}"
+            ways.append(f"must come to {words.limit(finding)}{beyond}")
+        steps.append(f"{opening} {'; or '.join(ways)}.")
     if decision.verdict is Verdict.REFUSE:
         steps.append("See which rows flip (below), and train the candidate to keep them, or mend their labels.")
     return tuple(steps)
@@ -255,7 +269,7 @@ def _shown_rates(decision: Decision) -> list[RateRow]:
 
 
 def _rate_line(row: RateRow) -> tuple[str, str, str]:
-    about = rate(row.rate, row.of)
+    about = measure(row.rate, row.of)
     low, high = (words.number(bound, row.rate, row.of) for bound in (row.lower, row.upper))
     return (
         about.title,
@@ -274,28 +288,34 @@ def _rules(decision: Decision) -> list[RuleView]:
         findings.sort(key=lambda f: (_WORST_FIRST.index(f.status), float("inf") if f.margin is None else f.margin))
         open_ = [f for f in findings if f.status is not Status.PASS]
         kept = open_[:MOST_CELLS] or findings[:1]
-        by = "" if first.cell.by == "overall" else f" by {words.printable(first.cell.by)}"
-        rest = f"{len(findings) - len(open_)} of {len(findings)} cells pass" if by else ""
-        if len(open_) > len(kept):
-            rest += f"; {len(open_) - len(kept)} more do not"
+        by = f" by {words.printable(first.cell.by)}" if len(findings) > 1 else ""
+        rest = ""
+        if len(findings) > 1:
+            rest = f"{len(findings) - len(open_):,} of {len(findings):,} cells pass"
+            waived_ = sum(f.status is Status.WAIVED for f in findings)
+            rest += f"; {waived_} waived" if waived_ else ""
+            rest += f"; {len(open_) - len(kept)} more do not" if len(open_) > len(kept) else ""
+            rest += "; the tightest is shown" if not open_ else ""
         shown.append(
             RuleView(
                 words.printable(rule),
-                f"{rate(first.rate, first.of).title}{by} {words.limit(first)}",
-                findings[0].status.value + ("" if first.severity is Severity.ENFORCE else ", warns only"),
-                tuple(_line(finding, first) for finding in kept),
+                f"{measure(first.rate, first.of).title}{by} {words.limit(first)}"
+                + ("" if first.decide_on is DecideOn.PROOF else f", on {first.decide_on.value}")
+                + ("" if first.severity is Severity.ENFORCE else " (only warns)"),
+                findings[0].status.value,
+                tuple(_line(finding, first, len(findings) > 1) for finding in kept),
                 rest,
             )
         )
     return shown
 
 
-def _line(finding: Finding, first: Finding) -> CellLine:
+def _line(finding: Finding, first: Finding, several: bool) -> CellLine:
     bound = words.number(finding.bound, finding.rate, finding.of) if finding.bound is not None else "unbounded"
     sign = {"upper": "<= ", "lower": ">= "}.get(finding.side, "")
     own = "" if finding.limit == first.limit else f", {words.limit(finding)}"
     return CellLine(
-        words.cell(finding.cell) if finding.cell.by == "overall" else words.name(finding.cell.value, 24),
+        words.name(finding.cell.value, 24) if several else words.cell(finding.cell),
         words.rows(finding.n),
         words.number(finding.estimate, finding.rate, finding.of),
         f"{sign}{bound}" if finding.bound is not None else bound,
@@ -313,7 +333,7 @@ def _harmed(decision: Decision) -> list[HarmLine]:
         if nfr is not None and cell.counts.negative:
             by.setdefault(cell.by, []).append((nfr.lower or 0.0, cell, nfr))
     for dimension, cells in by.items():
-        if dimension == "output":
+        if dimension == "output" or dimension.startswith("golden set "):
             continue
         for _, cell, nfr in sorted(cells, key=lambda item: -item[0])[:MOST_CELLS]:
             lines.append(

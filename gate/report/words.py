@@ -6,8 +6,8 @@ import re
 import unicodedata
 
 from gate.core.judgement import Cell, Finding
+from gate.core.measures import about as measure
 from gate.core.outcomes import Value
-from gate.core.rates import rate
 
 LONGEST_NAME = 40
 _HARMFUL = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -50,7 +50,9 @@ def cell(of: Cell) -> str:
     >>> cell(Cell("class", "cat")), cell(Cell("overall"))
     ('class cat', 'all rows')
     """
-    return "all rows" if of.by == "overall" else f"{printable(of.by)} {name(of.value)}"
+    if of.by == "overall":
+        return "all rows"
+    return printable(of.by) if of.by.startswith("golden set ") else f"{printable(of.by)} {name(of.value)}"
 
 
 def number(value: float | None, of_rate: str, of: str | None = None, signed: bool = False) -> str:
@@ -62,7 +64,7 @@ def number(value: float | None, of_rate: str, of: str | None = None, signed: boo
     if value is None:
         return "undefined"
     sign = "+" if signed or of_rate == "error_rate_change" else ""
-    if not rate(of_rate, of).percent:
+    if not measure(of_rate, of).percent:
         return f"{value:{sign}.3f}"
     digits = 3 if 0 < abs(value) < 0.001 else 2
     return f"{value * 100:{sign}.{digits}f}%"
@@ -71,7 +73,7 @@ def number(value: float | None, of_rate: str, of: str | None = None, signed: boo
 def limit(finding: Finding) -> str:
     """The limit of a finding, as short as it was written: ``at most 2%``."""
     side = "at most" if finding.at_most else "at least"
-    if rate(finding.rate, finding.of).percent:
+    if measure(finding.rate, finding.of).percent:
         return f"{side} {finding.limit * 100:.10g}%"
     return f"{side} {finding.limit:.10g}"
 
@@ -83,6 +85,15 @@ def rows(number_: int | None) -> str:
     '32,866'
     """
     return "unknown" if number_ is None else f"{number_:,}"
+
+
+def roughly(number_: int) -> str:
+    """A count that is only meant roughly: two figures of it.
+
+    >>> roughly(109039), roughly(87)
+    ('110,000', '87')
+    """
+    return f"{int(float(f'{number_:.2g}')):,}"
 
 
 def percent(share: float) -> str:

@@ -16,7 +16,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from gate.core.outcomes import Codes
 from gate.data.columns import batch_rows, require_columns
 from gate.data.digests import ContentDigest
 from gate.data.identity import UniqueIds
@@ -28,11 +27,12 @@ from gate.policy.load import load_policy
 from gate.policy.rules import Policy
 from gate.registry.manifest import model_digest
 from gate.registry.registry import MissingAlias, ModelRef, Registry
+from gate.stories.columns import with_columns
 from gate.stories.decide import BUILT_IN, Compared, Judgement, Progress, counted, day, decided, installed, nothing
+from gate.stories.holdout import HeldOut, Rows
 from gate.stories.log import log
-from gate.tasks.batch import Batch, Classes
+from gate.tasks.batch import Classes
 from gate.tasks.kinds import KINDS
-from gate.tasks.slicing import Slices
 
 
 def check(
@@ -42,6 +42,9 @@ def check(
     data: str | os.PathLike[str] | Any,
     policy: str | os.PathLike[str] | Policy,
     model: str | None = None,
+    label: str | None = None,
+    id: str | None = None,
+    environment: str | None = None,
     registry_uri: str | None = None,
     tracking_uri: str | None = None,
     log_run: bool = True,
@@ -60,9 +63,9 @@ def check(
     Both are references into the registry: ``7``, ``@champion`` or ``latest`` of ``model``, or a full URI
     (``models:/fraud/7``, ``models:/m-...``, ``runs:/...``). ``data`` is the held-out set: a file or URI (Parquet, CSV,
     Feather, JSON Lines), an Arrow table or a DataFrame; ``policy`` a policy file, whose ``holdout`` says what the
-    columns mean. Each model runs in a process of its own, ``timeout`` seconds at most for loading and for each batch;
-    ``in_process`` trusts them with this one. The verdict is logged as an MLflow run unless ``log_run`` is False;
-    ``tag`` notes it on the candidate's version too. No alias is moved.
+    columns mean (``label`` and ``id`` may be named here instead). Each model runs in a process of its own, ``timeout``
+    seconds at most for loading and for each batch; ``in_process`` trusts them with this one. The verdict is logged as
+    an MLflow run unless ``log_run`` is False; ``tag`` notes it on the candidate's version too. No alias is moved.
 
     Returns a :class:`gate.stories.decide.Judgement`, whatever the verdict. UsageError for options and policy,
     EvidenceError for what is missing or cannot be trusted: the registry, the models, the held-out set.
@@ -74,11 +77,19 @@ def check(
         if not judged.allowed:
             print(judged.decision.findings)
     """
-    rules = policy if isinstance(policy, Policy) else load_policy(policy)
-    label = _label_column(rules)
+    rules = policy if isinstance(policy, Policy) else load_policy(policy, environment)
+    rules = with_columns(rules, label=label, id=id)
+    if not rules.task.needs_label:
+        raise UsageError(
+            f"kind: {rules.task.kind} reads scores that are there already, not what a model answers",
+            where=rules.file,
+            hint="give the files to gate compare",
+        )
+    label = str(rules.holdout.label)
     as_of = day(as_of)
     holdout = open_table(data)
-    require_columns(holdout, {"label": label, **_other_columns(rules)})
+    held_out = HeldOut(rules)
+    require_columns(holdout, held_out.wanted)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gate-")))
         progress("starting the models' processes", 0, None)
@@ -99,12 +110,13 @@ def check(
         progress("loading the models", 0, None)
         infos = {role: started[role].ready() for role in sides}
         rows = rows_per_batch or batch_rows(holdout)
-        reader = _Reader(holdout, rules, label, tuple(infos.values()), rows)
-        task = KINDS[rules.task.kind](rules.task.outputs, rules.task.threshold, _classes(rules, infos))
+        reader = _Reader(holdout, held_out, tuple(infos.values()), rows)
+        task = KINDS[rules.task.kind](rules.task, _classes(rules, infos))
         answered = score([started[role] for role in sides], reader.features())
-        table = counted(
+        found = counted(
             task,
-            (reader.batch(item, dict(zip(sides, answers, strict=True))) for item, answers in answered),
+            (kept.batch(answers[0], answers[1] if len(answers) > 1 else None) for kept, answers in answered),
+            rules,
             seed=seed,
             samples=samples if "incumbent" in sides else 0,
             progress=progress,
@@ -121,10 +133,12 @@ def check(
             target=target,
             promotable=promotable,
             contract=contract,
+            exclusions=held_out.exclusions,
+            uses_before=registry.uses(experiment, reader.digest, sides["candidate"].digest),
             notes=() if "incumbent" in sides else (f"there is no {incumbent} to compare with",),
             tools=installed("mlflow"),
         )
-        judged = decided(rules, table, compared, seed=seed, as_of=as_of)
+        judged = decided(rules, found, compared, seed=seed, as_of=as_of)
     if not log_run and not tag:
         return judged
     progress("logging the evidence", 0, None)
@@ -190,6 +204,7 @@ def _target(registry: Registry, rules: Policy, sides: dict[str, _Side]) -> tuple
         ref.name,
         promotion.alias if promotion else None,
         promotion.keep_previous_as if promotion else None,
+        rules.environment,
     )
     hindrance = _hindrance(registry, target, ref, old)
     return target, Promotable(hindrance is None, hindrance)
@@ -227,7 +242,7 @@ def _contract(rules: Policy, holdout: Table) -> tuple[Contract, str | None]:
         return Contract("met", BUILT_IN), None
     from gate.data.contract import check_contract, read_suite
 
-    report = check_contract(holdout, read_suite(Path(rules.file).parent / rules.holdout.contract))
+    report = check_contract(holdout, read_suite(rules.holdout.contract))
     if report.status != "met":
         raise EvidenceError(
             problems=[
@@ -253,38 +268,18 @@ def _arguments(kwargs: Any) -> str:
 # score
 
 
-def _label_column(rules: Policy) -> str:
-    if rules.holdout.label is None:
-        raise UsageError("holdout.label is not named", where=rules.file, hint="the column with the right answers")
-    return rules.holdout.label
-
-
-def _other_columns(rules: Policy) -> dict[str, str]:
-    slices = Slices(rules.holdout.slices).purposes
-    return slices if rules.holdout.id is None else {"id": rules.holdout.id, **slices}
-
-
 def _classes(rules: Policy, infos: dict[str, ModelInfo]) -> Classes:
     incumbent = infos.get("incumbent")
     return Classes(rules.task.classes, infos["candidate"].classes, incumbent.classes if incumbent else None)
 
 
-@dataclass(frozen=True)
-class _Item:
-    """What stays here while the features go to the models."""
-
-    ids: pa.Array
-    label: pa.Array
-    slices: dict[str, Codes]
-    first_row: int
-
-
 class _Reader:
     """Reads the held-out set once: features for the models, the rest for the count, the digest of it all."""
 
-    def __init__(self, table: Table, rules: Policy, label: str, infos: Sequence[ModelInfo], rows: int) -> None:
-        self._table, self._holdout, self._label, self._size = table, rules.holdout, label, rows
-        self._slices = Slices(rules.holdout.slices)
+    def __init__(self, table: Table, held_out: HeldOut, infos: Sequence[ModelInfo], rows: int) -> None:
+        self._table, self._held_out, self._size = table, held_out, rows
+        self._holdout = held_out.policy.holdout
+        label = str(self._holdout.label)
         self._ids = UniqueIds(where=table.uri)
         self._digest = ContentDigest()
         asking = [info for info in infos if info.columns is not None and label in info.columns]
@@ -296,7 +291,7 @@ class _Reader:
             )
         named = {column for info in infos for column in info.columns or ()}
         self._features = [
-            name for name in table.schema.names if name != label and (name in named or name != rules.holdout.id)
+            name for name in table.schema.names if name != label and (name in named or name != self._holdout.id)
         ]
 
     @property
@@ -307,22 +302,19 @@ class _Reader:
     def digest(self) -> str:
         return self._digest.hexdigest()
 
-    def features(self) -> Iterator[tuple[_Item, pa.RecordBatch]]:
+    def features(self) -> Iterator[tuple[Rows, pa.RecordBatch]]:
         first = 0
         for read in self._table.batches(self._size):
             self._digest.update(read)
-            ids = pa.array(range(first, first + read.num_rows)) if self._holdout.id is None else read[self._holdout.id]
+            rows = self._held_out.rows(read, first)
             if self._holdout.id is not None:
-                self._ids.update(ids, first)
-            slices = self._slices.codes({name: read[name] for name in self._slices.columns})
-            yield _Item(ids, read[self._label], slices, first), read.select(self._features)
+                self._ids.update(rows.ids, first)
+            yield rows, read.select(self._features)
             first += read.num_rows
-
-    def batch(self, item: _Item, answers: dict[str, Any]) -> Batch:
-        return Batch(item.ids, item.label, answers["candidate"], answers.get("incumbent"), item.slices, item.first_row)
 
     def finish(self, agreed: str | None) -> None:
         """The checks that need all rows: unique ids, and the same rows that the contract was met by."""
+        self._held_out.finish()
         column = self._holdout.id
         if column is not None:
             self._ids.check(lambda: (read[column] for read in self._table.batches(self._size, [column])))

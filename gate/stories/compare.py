@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -20,10 +20,12 @@ from gate.decisions.record import HoldoutRow, ModelRow, Promotable
 from gate.errors import EvidenceError, Problem, UsageError
 from gate.policy.load import load_policy
 from gate.policy.rules import Policy
+from gate.stories.columns import with_columns
 from gate.stories.decide import Compared, Judgement, Progress, counted, day, decided, nothing
+from gate.stories.holdout import HeldOut
 from gate.tasks.batch import Answers, Batch, Classes
 from gate.tasks.kinds import KINDS
-from gate.tasks.slicing import Slices
+from gate.tasks.options import TaskOptions
 
 Source = Any
 """A file or URI, an Arrow table, a DataFrame, or a mapping of names to arrays."""
@@ -42,6 +44,7 @@ def compare(
     incumbent_predictions: Source | None = None,
     candidate_predictions: Source | None = None,
     prediction: str | None = None,
+    environment: str | None = None,
     seed: int = 0,
     samples: int = 100,
     as_of: str | None = None,
@@ -64,18 +67,15 @@ def compare(
     ...     policy="policies/balanced.yaml", label="y", incumbent="old", candidate="new",
     ... )  # doctest: +SKIP
     """
-    rules = policy if isinstance(policy, Policy) else load_policy(policy)
+    rules = policy if isinstance(policy, Policy) else load_policy(policy, environment)
     if predictions is None and (incumbent_predictions is None or candidate_predictions is None):
         raise UsageError(
             "no predictions",
             where="gate compare",
             hint="a file, or --incumbent-predictions and --candidate-predictions",
         )
-    columns = _Columns(
-        label=_agreed("label", label, rules.holdout.label),
-        id=_agreed("id", id, rules.holdout.id, needed=predictions is None),
-        slices=Slices(rules.holdout.slices),
-    )
+    rules = with_columns(rules, label=label, id=id, id_needed=predictions is None)
+    columns = _Columns(rules.holdout.label, rules.holdout.id, HeldOut(rules), rules.task)
     as_of = day(as_of)
     if predictions is not None:
         if incumbent_predictions is not None or candidate_predictions is not None:
@@ -91,35 +91,27 @@ def compare(
         assert incumbent_predictions is not None and candidate_predictions is not None  # seen to above
         paired = _TwoTables(_opened(incumbent_predictions), _opened(candidate_predictions), columns, prediction)
     rows = rows_per_batch or batch_rows(paired.table)
-    task = KINDS[rules.task.kind](rules.task.outputs, rules.task.threshold, Classes(rules.task.classes))
-    table = counted(task, paired.batches(rows), seed=seed, samples=samples, progress=progress)
-    return decided(rules, table, paired.compared(rows), seed=seed, as_of=as_of)
+    task = KINDS[rules.task.kind](rules.task, Classes(rules.task.classes))
+    found = counted(task, paired.batches(rows), rules, seed=seed, samples=samples, progress=progress)
+    columns.held_out.finish()
+    compared = replace(paired.compared(rows), exclusions=columns.held_out.exclusions)
+    return decided(rules, found, compared, seed=seed, as_of=as_of)
 
 
 @dataclass(frozen=True)
 class _Columns:
-    label: str
+    label: str | None
     id: str | None
-    slices: Slices
+    held_out: HeldOut
+    task: TaskOptions
 
     def wanted(self, **others: str) -> dict[str, str]:
-        found = {"label": self.label, **others, **self.slices.purposes}
-        return found if self.id is None else {"id": self.id, **found}
+        return {**self.held_out.wanted, **others}
 
-
-def _agreed(what: str, option: str | None, of_policy: str | None, needed: bool = True) -> Any:
-    """The column that the command line and the policy agree on."""
-    if option is not None and of_policy is not None and option != of_policy:
-        raise UsageError(
-            f"the {what} column is {option!r} here and {of_policy!r} in the policy's holdout.{what}",
-            where=f"--{what}",
-            hint="leave the option out, or mend the policy",
-        )
-    if option is None and of_policy is None and needed:
-        raise UsageError(
-            f"no {what} column is named", where="gate compare", hint=f"--{what} COL, or holdout.{what} in the policy"
-        )
-    return option if option is not None else of_policy
+    def scores(self, *roles: str) -> dict[str, str]:
+        """The columns with the scores of these models, where the task asks for scores."""
+        given = self.task.score
+        return {} if given is None else {f"score of {role}": getattr(given, role) for role in roles}
 
 
 def _apart(**columns: str | None) -> None:
@@ -161,8 +153,9 @@ class _OneTable:
     def __init__(self, table: Table, columns: _Columns, incumbent: str, candidate: str) -> None:
         self.table = table
         self._columns, self._incumbent, self._candidate = columns, incumbent, candidate
-        _apart(label=columns.label, id=columns.id, incumbent=incumbent, candidate=candidate)
-        require_columns(table, columns.wanted(incumbent=incumbent, candidate=candidate))
+        self._scores = columns.scores("incumbent", "candidate")
+        _apart(label=columns.label, id=columns.id, incumbent=incumbent, candidate=candidate, **self._scores)
+        require_columns(table, columns.wanted(incumbent=incumbent, candidate=candidate, **self._scores))
         self._digest = ContentDigest()
 
     def batches(self, rows: int) -> Iterator[Batch]:
@@ -170,7 +163,11 @@ class _OneTable:
         first = 0
         for read in self.table.batches(rows):
             self._digest.update(read)
-            batch = _batch(read, self._columns, first, read[self._incumbent], read[self._candidate])
+            answers = [
+                Answers.of(read[column], _scored(read, self._scores.get(f"score of {role}")))
+                for role, column in (("incumbent", self._incumbent), ("candidate", self._candidate))
+            ]
+            batch = self._columns.held_out.rows(read, first).batch(answers[1], answers[0])
             if self._columns.id is not None:
                 ids.update(batch.ids, first)
             first += read.num_rows
@@ -202,11 +199,12 @@ class _TwoTables:
         self._digests = ContentDigest(), ContentDigest()
         self._label_here = columns.label in incumbent.schema.names
         self._label_there = columns.label in candidate.schema.names
-        wanted = columns.wanted(prediction=prediction)
+        self._score = columns.task.score
+        wanted = columns.wanted(prediction=prediction, **columns.scores("incumbent"))
         if not self._label_here and self._label_there:
             wanted.pop("label")
         require_columns(incumbent, wanted)
-        require_columns(candidate, {"id": str(columns.id), "prediction": prediction})
+        require_columns(candidate, {"id": str(columns.id), "prediction": prediction, **columns.scores("candidate")})
 
     def batches(self, rows: int) -> Iterator[Batch]:
         id_column = str(self._columns.id)
@@ -216,9 +214,12 @@ class _TwoTables:
         for read in self.table.batches(rows):
             self._digests[0].update(read)
             matched = there.take(places[first : first + read.num_rows])
-            answers = matched["prediction"].combine_chunks()
-            label = self._label(read, matched, first)
-            yield _batch(read, self._columns, first, read[self._prediction], answers, label)
+            given = matched["score"].combine_chunks() if self._score is not None else None
+            candidate = Answers.of(matched["prediction"].combine_chunks(), given)
+            own = None if self._score is None else self._score.incumbent
+            incumbent = Answers.of(read[self._prediction], _scored(read, own))
+            label = None if self._columns.label is None else self._label(read, matched, first)
+            yield self._columns.held_out.rows(read, first, label).batch(candidate, incumbent)
             first += read.num_rows
 
     def _read_candidate(self, rows: int, id_column: str) -> pa.Table:
@@ -227,7 +228,9 @@ class _TwoTables:
         first = 0
         names = {"id": id_column, "prediction": self._prediction}
         if self._label_there:
-            names["label"] = self._columns.label
+            names["label"] = str(self._columns.label)
+        if self._score is not None:
+            names["score"] = self._score.candidate
         for read in self._other.batches(rows):
             self._digests[1].update(read)
             ids.update(read[id_column], first)
@@ -337,15 +340,5 @@ def _family(kind: pa.DataType) -> str:
     return "text" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else str(kind)
 
 
-def _batch(
-    read: pa.RecordBatch, columns: _Columns, first: int, incumbent: pa.Array, candidate: pa.Array, label: Any = None
-) -> Batch:
-    ids = pa.array(np.arange(first, first + read.num_rows)) if columns.id is None else read[columns.id]
-    return Batch(
-        ids=ids,
-        label=read[columns.label] if label is None else label,
-        candidate=Answers.of(candidate),
-        incumbent=Answers.of(incumbent),
-        slices=columns.slices.codes({name: read[name] for name in columns.slices.columns}),
-        first_row=first,
-    )
+def _scored(read: pa.RecordBatch, column: str | None) -> pa.Array | None:
+    return None if column is None else read[column]

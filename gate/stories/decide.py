@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
+from gate.core.excess import Excess, beyond
 from gate.core.flips import FlippedRow, FlipTable, count, merge
 from gate.core.judgement import Verdict, verdict
 from gate.core.measured import Measured
+from gate.core.measures import EXCESS_CHURN, EXCESS_NFR
 from gate.core.paired import mcnemar_midp
 from gate.decisions.canonical import samples_to_bytes, sealed
 from gate.decisions.compose import cell_rows, confidence_bins, counts_row, flip_matrix, rate_rows
@@ -23,6 +26,7 @@ from gate.decisions.record import (
     Contract,
     Decision,
     Evidence,
+    ExclusionRow,
     HoldoutRow,
     ModelRow,
     NotJudged,
@@ -32,11 +36,15 @@ from gate.decisions.record import (
     SamplesRow,
     Target,
     TaskRow,
+    WaiverRow,
 )
 from gate.errors import EvidenceError, UsageError
-from gate.policy.judge import judge
-from gate.policy.rules import Policy
+from gate.policy.judge import discoveries, judge
+from gate.policy.rules import AnyRule, Policy, Rule
+from gate.policy.waive import Waived, waived
+from gate.report.writers import WRITERS
 from gate.tasks.batch import Batch, Task
+from gate.tasks.options import TaskOptions
 
 Progress = Callable[[str, int, "int | None"], None]
 """Told of a step's name, how much of it is done and how much there is (None: not known)."""
@@ -45,7 +53,7 @@ BUILT_IN = ("label present", "no label missing", "ids unique and not missing", "
 _TOGETHER = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Judgement:
     """What a check or a comparison came to.
 
@@ -66,6 +74,19 @@ class Judgement:
     def allowed(self) -> bool:
         return self.decision.verdict is Verdict.ALLOW
 
+    def report(self, form: str = "text") -> str:
+        """The report in one of the formats of ``--report``: text, markdown, json, samples. KeyError for another."""
+        (content,) = WRITERS[form](self.decision, self.samples).values()
+        return content.decode("utf-8")
+
+    def __repr__(self) -> str:
+        counts = self.decision.counts
+        return f"Judgement(verdict={self.verdict.value!r}, negative flips={counts.negative} of {counts.n})"
+
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows."""
+        return self.report("markdown")
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -79,6 +100,8 @@ class Compared:
     target: Target = Target()
     promotable: Promotable = Promotable(False)
     contract: Contract = Contract("met", BUILT_IN)
+    exclusions: tuple[Mapping[str, Any], ...] = ()
+    uses_before: int | None = None
     notes: tuple[str, ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
 
@@ -87,33 +110,74 @@ def nothing(step: str, done: int, total: int | None) -> None:
     """The progress of a caller who does not want to hear of it."""
 
 
+@dataclass(frozen=True)
+class Counted:
+    """What was counted: the comparison, and for each measure over the noise of retraining a table per retraining."""
+
+    table: FlipTable
+    beyond: Mapping[str, tuple[FlipTable, ...]] = field(default_factory=dict)
+
+
 def counted(
-    task: Task, batches: Iterable[Batch], *, seed: int, samples: int, progress: Progress = nothing
-) -> FlipTable:
-    """Count all batches; EvidenceError if they hold no row. ``samples`` flipped rows of each kind are kept."""
-    table = FlipTable(keep=samples)
-    waiting: list[FlipTable] = []
+    task: Task, batches: Iterable[Batch], policy: Policy, *, seed: int, samples: int, progress: Progress = nothing
+) -> Counted:
+    """Count all batches; EvidenceError if they hold no row. ``samples`` flipped rows of each kind are kept.
+
+    What goes beyond the noise of retraining is counted where a rule of the policy asks for it.
+    """
+    asked = [name for name in (EXCESS_NFR, EXCESS_CHURN) if any(_asks(rule, name) for rule in policy.rules)]
+    sums: dict[tuple[str, int], _Sum] = {}
+    total = _Sum(samples)
     rows = 0
     for batch in batches:
-        waiting.append(count(task.outcomes(batch), seed=seed, keep=samples))
         rows += len(batch)
+        if not len(batch):
+            continue  # every row of it is excluded
+        outcomes = task.outcomes(batch)
+        total.add(count(outcomes, seed=seed, keep=samples))
+        for number, answers in enumerate(batch.retrained if asked else ()):
+            noise = task.outcomes(replace(batch, candidate=answers))
+            for name in asked:
+                part = count(beyond(outcomes, noise, churn=name == EXCESS_CHURN), seed=seed, keep=0)
+                sums.setdefault((name, number), _Sum(0)).add(part)
         progress("counting", rows, None)
-        if len(waiting) == _TOGETHER:
-            table, waiting = merge([table, *waiting]), []
-    table = merge([table, *waiting])
     if not rows:
         raise EvidenceError("it has no rows", where="held-out set", hint="nothing was checked, so nothing is allowed")
-    return task.finish(table)
+    tables = {
+        name: tuple(task.finish(part.table()) for (of, _), part in sorted(sums.items()) if of == name) for name in asked
+    }
+    return Counted(task.finish(total.table()), tables)
+
+
+def _asks(rule: AnyRule, name: str) -> bool:
+    return isinstance(rule, Rule) and rule.rate.name == name
+
+
+class _Sum:
+    """A growing sum of flip tables, merged many at a time."""
+
+    def __init__(self, keep: int) -> None:
+        self._parts = [FlipTable(keep=keep)]
+
+    def add(self, part: FlipTable) -> None:
+        self._parts.append(part)
+        if len(self._parts) > _TOGETHER:
+            self._parts = [merge(self._parts)]
+
+    def table(self) -> FlipTable:
+        return merge(self._parts)
 
 
 def decided(
-    policy: Policy, table: FlipTable, compared: Compared, *, seed: int, as_of: str | None, now: datetime | None = None
+    policy: Policy, found: Counted, compared: Compared, *, seed: int, as_of: str | None, now: datetime | None = None
 ) -> Judgement:
     """Judge the counts by the policy and seal the decision.
 
     ``as_of`` is the day (YYYY-MM-DD, UTC) that the policy is judged as of, today if None; ``now`` is the time of
-    writing. UsageError for a rule that matches no cell and for a day that is none.
+    writing. UsageError for a rule or waiver that matches no cell, an expired waiver, and a day that is none.
     """
+    table = found.table
+    today = day(as_of, now)
     with_incumbent = compared.incumbent is not None
     judged = [rule for rule in policy.rules if with_incumbent or not rule.needs_incumbent]
     left_out = tuple(
@@ -121,36 +185,44 @@ def decided(
         for rule in policy.rules
         if rule not in judged
     )
-    measured = Measured(table, policy.confidence)
-    findings = tuple(judge(judged, measured))
+    confidence = policy.confidence_of_a_look
+    measured = Measured(table, confidence)
+    excesses = {
+        name: Excess([Measured(part, 1.0 - (1.0 - confidence) / len(parts)) for part in parts], confidence)
+        for name, parts in found.beyond.items()
+    }
+    findings, waivers = waived(policy, judge(judged, measured, excesses), measured, excesses, today)
     verdict_ = verdict(findings)
     counts = table.overall
     decision = Decision(
         schema_version=SCHEMA_VERSION,
         decision_id="",
         created_at=written_at(now),
-        as_of=day(as_of, now),
+        as_of=today,
         verdict=verdict_,
         exit_code=int(verdict_.exit_code),
         promotable=_promotable(verdict_, compared.promotable),
-        task=TaskRow(policy.task.kind, policy.task.outputs, policy.task.classes, policy.task.threshold),
+        task=_task_row(policy.task),
         target=compared.target,
         evidence=Evidence(
-            confidence=policy.confidence,
+            confidence=confidence,
             decide_on=policy.decide_on.value,
+            looks=policy.looks,
+            uses_before=compared.uses_before,
             mcnemar_midp=float(mcnemar_midp(counts.negative, counts.positive)) if with_incumbent else None,
             not_judged=left_out,
-            notes=compared.notes,
+            discoveries=discoveries(judged, measured) if with_incumbent else (),
+            notes=(*compared.notes, *_worn(policy, compared.uses_before), *(_told(one) for one in waivers if one.note)),
         ),
         counts=counts_row(counts, with_incumbent),
-        rates=rate_rows(measured, with_incumbent),
-        cells=cell_rows(measured, findings, with_incumbent),
+        rates=rate_rows(measured, with_incumbent, policy.task.meaningless),
+        cells=cell_rows(measured, findings, with_incumbent, policy.task.meaningless),
         flip_matrix=flip_matrix(table),
         confidence_bins=confidence_bins(table),
-        findings=findings,
-        waivers=(),
+        findings=tuple(findings),
+        waivers=tuple(_waiver_row(one) for one in waivers),
         contract=compared.contract,
-        exclusions=(),
+        exclusions=tuple(ExclusionRow(**row) for row in compared.exclusions),
         policy=PolicyRow(policy.digest, policy.text, policy.name, policy.file),
         provenance=Provenance(
             candidate=compared.candidate,
@@ -164,6 +236,33 @@ def decided(
         ),
     )
     return Judgement(sealed(decision), table.samples)
+
+
+def _task_row(told: TaskOptions) -> TaskRow:
+    row = TaskRow(told.kind, told.outputs, told.classes, told.threshold)
+    own = {name for name in vars(row) if name != "options"}
+    others = {key: value for key, value in asdict(told).items() if key not in own and value not in (None, False)}
+    return replace(row, options=others)
+
+
+def _worn(policy: Policy, uses_before: int | None) -> tuple[str, ...]:
+    if uses_before is None or uses_before < policy.looks:
+        return ()
+    return (
+        f"this held-out set has judged {uses_before} other candidate{'' if uses_before == 1 else 's'} before, and the"
+        f" policy declares {policy.looks} look{'' if policy.looks == 1 else 's'}: the confidence is less than it says",
+    )
+
+
+def _waiver_row(one: Waived) -> WaiverRow:
+    of = one.waiver
+    cell = of.cell if of.by_cell else None
+    return WaiverRow(of.rule, cell, of.up_to, of.because, of.owner, of.expires, one.needed, one.note, of.source)
+
+
+def _told(one: Waived) -> str:
+    cell = f" for {one.waiver.cell!r}" if one.waiver.by_cell else ""
+    return f"the waiver of {one.waiver.rule!r}{cell} by {one.waiver.owner}: {one.note}"
 
 
 def _promotable(found: Verdict, promotable: Promotable) -> Promotable:

@@ -33,7 +33,12 @@ def log(judged: Judgement, registry: Registry, *, experiment: str | None, tag: b
                 "confidence": decision.evidence.confidence,
                 "seed": decision.provenance.seed,
             },
-            tags={"gate.verdict": decision.verdict.value, "gate.decision_id": decision.decision_id},
+            tags={
+                "gate.verdict": decision.verdict.value,
+                "gate.decision_id": decision.decision_id,
+                "gate.holdout_digest": decision.provenance.holdout.digest,
+                "gate.candidate_digest": candidate.digest or "",
+            },
             metrics=metrics(decision),
             model_id=candidate.model_id,
             dataset_name=decision.provenance.holdout.uri,

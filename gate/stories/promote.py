@@ -111,7 +111,7 @@ def _allowed(judged: Decision, where: str) -> tuple[str, str, ModelRow]:
             judged.verdict,
             f"the verdict is {judged.verdict.value}, and only allow is promoted",
             where=where,
-            hint="gate check says why; mend the candidate, or gather more rows, and check again",
+            hint="the report says why; mend the candidate, or gather more rows, and check again",
         )
     candidate, target = judged.provenance.candidate, judged.target
     if not judged.promotable.value or target.model is None or target.alias is None or candidate.version is None:

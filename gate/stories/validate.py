@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from gate.policy.load import load_policy
 from gate.policy.rules import Policy
@@ -20,5 +19,5 @@ def validate(policy: str | os.PathLike[str]) -> Policy:
     if rules.holdout.contract is not None:
         from gate.data.contract import read_suite
 
-        read_suite(Path(rules.file).parent / rules.holdout.contract)
+        read_suite(rules.holdout.contract)
     return rules

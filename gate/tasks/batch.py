@@ -3,42 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from gate.core.flips import FlipTable
 from gate.core.outcomes import Codes, Outcomes, Value
-from gate.errors import EvidenceError
 
 
 @dataclass(frozen=True)
 class Answers:
     """What one model answered for a batch: ``values`` has one entry per row.
 
-    1-D values are labels, indices or scores; a fixed-size list holds one number per class. ``names`` are the column
-    names of such an answer, where it had any.
+    1-D values are labels, indices or scores; a fixed-size list holds one number per class, and a list a set of labels.
+    ``names`` are the column names of such an answer, where it had any. ``score`` is what a scorer gave each answer,
+    where the task asks for it.
     """
 
     values: pa.Array
     names: tuple[str, ...] | None = None
+    score: pa.Array | None = None
 
     @classmethod
-    def of(cls, column: pa.Array) -> Answers:
+    def of(cls, column: pa.Array, score: pa.Array | None = None) -> Answers:
         """A column of predictions from a file, whose lists of numbers have one length but not the type that says so.
+
+        Lists of different lengths stay lists: they may be sets of labels.
 
         >>> Answers.of(pa.array([[0.1, 0.9], [0.8, 0.2]])).width
         2
         """
         if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
             lengths = set(column.value_lengths().to_pylist())
-            if len(lengths) != 1 or None in lengths:
-                raise EvidenceError(
-                    f"lists of {len(lengths)} different lengths", where="predictions", hint="one number for each class"
-                )
-            return cls(pa.FixedSizeListArray.from_arrays(column.flatten(), lengths.pop()))
-        return cls(column)
+            length = lengths.pop() if len(lengths) == 1 else None
+            if length:
+                column = pa.FixedSizeListArray.from_arrays(column.flatten(), length)
+        return cls(column, score=score)
 
     @property
     def width(self) -> int | None:
@@ -50,7 +53,10 @@ class Answers:
 class Batch:
     """Rows ``first_row`` and on of the held-out set (rows count from 0), all arrays of one length.
 
-    ``incumbent`` is None where there is no incumbent to compare with. A batch of no rows is allowed.
+    ``incumbent`` is None where there is no incumbent to compare with; ``label`` is all null where the task needs none.
+    ``cluster`` and ``weight`` are those of the rows, where the policy names such columns; ``columns`` are those that
+    the task itself asks for, by name; ``retrained`` are the answers of retrained incumbents. A batch of no rows is
+    allowed.
     """
 
     ids: pa.Array
@@ -59,9 +65,34 @@ class Batch:
     incumbent: Answers | None
     slices: Mapping[str, Codes] = field(default_factory=dict)
     first_row: int = 0
+    cluster: Codes | None = None
+    weight: NDArray[np.float64] | None = None
+    columns: Mapping[str, pa.Array] = field(default_factory=dict)
+    retrained: tuple[Answers, ...] = ()
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def only(self, kept: NDArray[np.bool_]) -> Batch:
+        """The batch with the rows that are marked, and no others."""
+        mask = pa.array(kept)
+
+        def some(answers: Answers) -> Answers:
+            score = None if answers.score is None else answers.score.filter(mask)
+            return replace(answers, values=answers.values.filter(mask), score=score)
+
+        return replace(
+            self,
+            ids=self.ids.filter(mask),
+            label=self.label.filter(mask),
+            candidate=some(self.candidate),
+            incumbent=None if self.incumbent is None else some(self.incumbent),
+            slices={name: Codes(column.codes[kept], column.values) for name, column in self.slices.items()},
+            cluster=None if self.cluster is None else Codes(self.cluster.codes[kept], self.cluster.values),
+            weight=None if self.weight is None else self.weight[kept],
+            columns={name: column.filter(mask) for name, column in self.columns.items()},
+            retrained=tuple(some(answers) for answers in self.retrained),
+        )
 
 
 class Task(Protocol):

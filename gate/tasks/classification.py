@@ -7,7 +7,7 @@ policy's ``classes`` say which integer is which name, or it is an error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from gate.core.flips import BY_CLASS, BY_OUTPUT, Cells, FlipTable
+from gate.core.counts import Cells
+from gate.core.flips import BY_CLASS, BY_OUTPUT, FlipTable
 from gate.core.outcomes import Codes, Confidence, Outcomes, Value
 from gate.errors import EvidenceError
 from gate.tasks.batch import Answers, Batch, Classes
+from gate.tasks.options import PerModel
+from gate.tasks.reading import refuse
+from gate.tasks.units import judged, settled
 from gate.tasks.vocabulary import Vocabulary, plain
 
 OUTPUTS = ("labels", "indices", "probabilities", "logits", "scores")
@@ -28,11 +32,14 @@ OUTPUTS = ("labels", "indices", "probabilities", "logits", "scores")
 class Reading:
     """How answers are read: ``outputs`` is one of ``OUTPUTS``, or None to go by their shape and type.
 
-    ``threshold`` belongs to ``scores``: a score of at least the threshold is the second class, else the first.
+    ``threshold`` belongs to ``scores``: a score of at least the threshold is the second class, else the first; it may
+    be another for each model. ``top_k`` belongs to one number per class: an answer is right if the label is among the
+    ``top_k`` largest.
     """
 
     outputs: str | None = None
-    threshold: float | None = None
+    threshold: float | PerModel | None = None
+    top_k: int = 1
 
 
 @dataclass(frozen=True)
@@ -65,27 +72,21 @@ class Classification:
 
     def outcomes(self, batch: Batch) -> Outcomes:
         label = self._label(batch)
-        candidate = self._decode(batch.candidate, "candidate", batch)
-        incumbent = None if batch.incumbent is None else self._decode(batch.incumbent, "incumbent", batch)
+        candidate = self._decode(batch.candidate, "candidate", batch, label)
+        incumbent = None if batch.incumbent is None else self._decode(batch.incumbent, "incumbent", batch, label)
         self._check_known(label, batch)
         candidate_right = label.codes == candidate.codes.codes
         if incumbent is None:
-            nobody = np.zeros(len(batch), dtype=np.bool_)
-            return Outcomes(
-                batch.ids, nobody, candidate_right, nobody, label=label, candidate=candidate.codes, slices=batch.slices
-            )
+            return replace(judged(batch, candidate_right, None, None), label=label, candidate=candidate.codes)
         incumbent_right = label.codes == incumbent.codes.codes
         if not incumbent_right.any():
             self._incumbent_outputs.update(np.unique(incumbent.codes.codes).tolist())
-        return Outcomes(
-            ids=batch.ids,
-            incumbent_right=incumbent_right,
-            candidate_right=candidate_right,
-            same_output=incumbent.codes.codes == candidate.codes.codes,
+        return replace(
+            judged(batch, candidate_right, incumbent_right, incumbent.codes.codes == candidate.codes.codes),
             label=label,
             incumbent=incumbent.codes,
             candidate=candidate.codes,
-            slices=batch.slices,
+            shown=None,
             confidence=None
             if incumbent.confidence is None or candidate.confidence is None
             else Confidence(incumbent.confidence, candidate.confidence),
@@ -102,9 +103,7 @@ class Classification:
                 # An incumbent that is never right has nothing to lose: no flip would ever be negative.
                 values = self._vocabulary.values
                 _share_a_value("incumbent", labels, {_typed(values[code]) for code in self._incumbent_outputs})
-        declared = {(type(value), value) for value in self._classes.declared or ()}
-        cells = {name: _settled(part, declared if name == BY_CLASS else set()) for name, part in table.cells.items()}
-        return FlipTable(table.overall, cells, table.matrix, table.samples, table.confidence, table.keep)
+        return settled(table, {BY_CLASS: self._classes.declared or ()})
 
     # labels
 
@@ -163,7 +162,7 @@ class Classification:
 
     # answers
 
-    def _decode(self, answers: Answers, role: str, batch: Batch) -> _Decoded:
+    def _decode(self, answers: Answers, role: str, batch: Batch, label: Codes) -> _Decoded:
         where = f"{role} model"
         own = self._answerable[role]
         if len(answers.values) != len(batch):
@@ -176,7 +175,16 @@ class Classification:
                     where=where,
                     hint="set task.outputs to probabilities or logits",
                 )
-            return self._largest(answers, role, batch)
+            return self._largest(answers, role, batch, label)
+        if pa.types.is_list(answers.values.type) or pa.types.is_large_list(answers.values.type):
+            lengths = len(set(answers.values.value_lengths().to_pylist()))
+            raise EvidenceError(f"lists of {lengths} different lengths", where=where, hint="one number for each class")
+        if outputs is None and self._reading.top_k > 1:
+            raise EvidenceError(
+                f"it answers with one {answers.values.type} per row, and task.top_k looks among one number per class",
+                where=where,
+                hint="give the gate probabilities or logits, or leave task.top_k out",
+            )
         if outputs in ("probabilities", "logits"):
             raise EvidenceError(
                 f"it answers with one {answers.values.type} per row, the policy expects {outputs}, one per class",
@@ -185,7 +193,7 @@ class Classification:
             )
         column = _plain(answers.values, where, "answers")
         if column.null_count:
-            raise EvidenceError(f"{column.null_count} answers are missing in one batch", where=where)
+            refuse(column.is_null().to_numpy(zero_copy_only=False), batch, where, "missing answers")
         if outputs == "scores":
             return _Decoded(self._over_threshold(column, role, batch))
         column = _whole(column, where, "answers", batch)
@@ -216,14 +224,16 @@ class Classification:
             )
         return _Decoded(self._vocabulary.encode(column))
 
-    def _largest(self, answers: Answers, role: str, batch: Batch) -> _Decoded:
+    def _largest(self, answers: Answers, role: str, batch: Batch, label: Codes) -> _Decoded:
         where = f"{role} model"
         width = answers.width or 0
         kind = answers.values.type.value_type
         if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
             raise EvidenceError(f"it answers with {width} values of type {kind} per row, not with numbers", where=where)
-        if answers.values.null_count or (len(batch) and not width):
-            raise EvidenceError("answers are missing in one batch", where=where)
+        if answers.values.null_count:
+            refuse(answers.values.is_null().to_numpy(zero_copy_only=False), batch, where, "missing answers")
+        if len(batch) and not width:
+            raise EvidenceError("it answers with no number per row", where=where)
         numbers = answers.values.flatten().to_numpy(zero_copy_only=False).reshape(len(batch), width)
         broken = np.isnan(numbers).any(axis=1)
         if broken.any():
@@ -237,7 +247,29 @@ class Classification:
         self._answerable[role] = names
         codes = np.fromiter((self._vocabulary.code(name) for name in names), dtype=np.int64, count=width)
         best = numbers.argmax(axis=1) if len(batch) else np.zeros(0, dtype=np.int64)
+        if self._reading.top_k > 1:
+            best = self._label_if_near(numbers, best, codes, label, where)
         return _Decoded(Codes(codes[best], self._vocabulary.values), self._confidence(numbers, best, where, batch))
+
+    def _label_if_near(
+        self, numbers: NDArray[Any], best: NDArray[np.intp], codes: NDArray[np.int64], label: Codes, where: str
+    ) -> NDArray[np.intp]:
+        """The answer that counts: the label where it is among the ``top_k`` largest (the first of equals), else the
+        largest."""
+        if self._reading.top_k >= numbers.shape[1]:
+            raise EvidenceError(
+                f"it answers with {numbers.shape[1]} numbers per row, and any label is among the"
+                f" {self._reading.top_k} largest of them",
+                where=where,
+                hint="task.top_k must be less than the number of classes",
+            )
+        places = np.full(len(self._vocabulary), -1, dtype=np.int64)
+        places[codes] = np.arange(len(codes))
+        place = places[label.codes]  # -1: a label that the model does not know is never among them
+        own = np.take_along_axis(numbers, np.maximum(place, 0)[:, None], axis=1)
+        before = np.arange(numbers.shape[1]) < place[:, None]
+        rank = ((numbers > own) | ((numbers == own) & before)).sum(axis=1)
+        return np.where((place >= 0) & (rank < self._reading.top_k), place, best)
 
     def _column_names(
         self, width: int, columns: tuple[str, ...] | None, own: tuple[Value, ...] | None, where: str
@@ -304,7 +336,8 @@ class Classification:
 
     def _over_threshold(self, column: pa.Array, role: str, batch: Batch) -> Codes:
         where = f"{role} model"
-        threshold = 0.5 if self._reading.threshold is None else self._reading.threshold
+        given = self._reading.threshold
+        threshold = given.of(role) if isinstance(given, PerModel) else 0.5 if given is None else given
         if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
             raise EvidenceError(f"it answers with {_kind(column)}, the policy expects scores", where=where)
         scores = column.to_numpy(zero_copy_only=False).astype(np.float64)
@@ -410,23 +443,3 @@ def _by_index(column: pa.Array, names: tuple[Value, ...], where: str, batch: Bat
 def _some(values: Any) -> str:
     shown = sorted((value for _, value in values), key=lambda v: (str(type(v)), v))
     return ", ".join(repr(value) for value in shown[:6]) + (", ..." if len(shown) > 6 else "")
-
-
-def in_order(value: Value) -> tuple[int, Any]:
-    """A sort key over values of all types: null, then booleans, numbers, text.
-
-    >>> sorted(["b", 2, None, 1, "a"], key=in_order)
-    [None, 1, 2, 'a', 'b']
-    """
-    if value is None:
-        return 0, 0
-    if isinstance(value, bool):
-        return 1, value
-    return (2, value) if isinstance(value, (int, float)) else (3, value)
-
-
-def _settled(cells: Cells, declared: set[tuple[type, Value]]) -> Cells:
-    rows = cells.columns.sum(axis=1)
-    kept = [i for i, value in enumerate(cells.values) if rows[i] or _typed(value) in declared]
-    kept.sort(key=lambda i: in_order(cells.values[i]))
-    return Cells(tuple(cells.values[i] for i in kept), cells.columns[kept])

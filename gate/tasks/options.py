@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gate.core.outcomes import Value
@@ -76,6 +77,11 @@ class TaskOptions:
         return {} if named is None else {"tolerance": named}
 
     @property
+    def meaningless(self) -> tuple[str, ...]:
+        """The rates that this task gives no meaning to."""
+        return tuple(without_meaning(self.kind, self.continuous))
+
+    @property
     def dimensions(self) -> tuple[str, ...]:
         """What a rule's ``by`` may name besides the slices."""
         return dimensions(self.kind, self.match)
@@ -99,8 +105,33 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
 }
 """(kind, key) -> the words that the key may hold; of ``match`` the first is the default."""
 
-RELATIVE_RATES = ("nfr", "pfr", "error_rate_change", "churn")
-"""The rates that compare the two models of each row, and so keep their meaning where no answer is right or wrong."""
+_OF_OUTPUTS = ("churn", "wrong_to_different_wrong", "excess_churn")
+_OF_ONE_MODEL = ("error_rate", "relative_nfr", "nfi", "btc", "bec")
+
+
+def without_meaning(kind: str, continuous: bool) -> dict[str, str]:
+    """The rates that a task gives no meaning to, each with the reason.
+
+    >>> list(without_meaning("scores", continuous=False))
+    ['churn', 'wrong_to_different_wrong', 'excess_churn']
+    >>> without_meaning("classification", continuous=False)
+    {}
+    """
+    if continuous:
+        return dict.fromkeys(_OF_ONE_MODEL + _OF_OUTPUTS, "task.continuous only compares the two scores of a row")
+    if kind == "scores":
+        return dict.fromkeys(_OF_OUTPUTS, "kind: scores does not know what the models answered")
+    return {}
+
+
+def clash(classes: Sequence[Value]) -> Value:
+    """A class that is called like the absence of another one, None if there is none.
+
+    >>> clash(["cat", "dog"]), clash(["cat", "not cat"])
+    (None, 'not cat')
+    """
+    absent = {f"not {value}" for value in classes}
+    return next((value for value in classes if value in absent), None)
 
 
 def dimensions(kind: str, match: str | None) -> tuple[str, ...]:

@@ -48,7 +48,8 @@ def numbers(column: pa.Array, batch: Batch, where: str, what: str) -> Numbers:
         return np.zeros(0)
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise EvidenceError(f"{what} of type {kind}, and numbers are expected", where=where)
-    found: Numbers = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    column = column.cast(pa.float64()) if pa.types.is_decimal(kind) else column
+    found: Numbers = column.to_numpy(zero_copy_only=False).astype(np.float64)
     broken = ~np.isfinite(found)
     if broken.any():
         refuse(broken, batch, where, f"{what} that are NaN or infinite")

@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from gate.core.flips import Cells, FlipTable
-from gate.core.outcomes import Outcomes, Scores, Value
+from gate.core.counts import Cells
+from gate.core.flips import FlipTable
+from gate.core.outcomes import Outcomes, Scores, Shown, Value
 from gate.errors import EvidenceError
 from gate.tasks.batch import Batch
+from gate.tasks.reading import refuse
 
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
 
 
+FURTHEST = 1e12
+"""How far apart two scores may be: beyond it their sums would lose the digits that make them exact."""
+
+
 def judged(
-    batch: Batch, candidate_right: Flags, incumbent_right: Flags | None, same: Flags | None, scores: Scores | None = None
+    batch: Batch,
+    candidate_right: Flags,
+    incumbent_right: Flags | None,
+    same: Flags | None,
+    scores: Scores | None = None,
 ) -> Outcomes:
     """The outcomes of a batch whose units are its rows; without an incumbent nobody was right before.
 
     An empty batch gives empty outcomes.
     """
     nobody = np.zeros(len(batch), dtype=np.bool_)
+    if scores is not None:
+        apart = np.abs(scores.candidate - scores.incumbent) > FURTHEST
+        if apart.any():
+            refuse(apart, batch, "both models", f"scores more than {FURTHEST:g} apart", "measure in a larger unit")
+    seen = None
+    if batch.incumbent is not None:
+        seen = Shown(*map(_Values, (batch.label, batch.incumbent.values, batch.candidate.values)))
     return Outcomes(
         ids=batch.ids,
         incumbent_right=nobody if incumbent_right is None else incumbent_right,
@@ -33,7 +51,21 @@ def judged(
         cluster=batch.cluster,
         weight=batch.weight,
         scores=scores,
+        shown=seen,
     )
+
+
+@dataclass(frozen=True)
+class _Values:
+    """An Arrow column, each entry as a value: what is no value of its own is shown as text."""
+
+    column: pa.Array
+
+    def __getitem__(self, unit: int, /) -> Value:
+        found = self.column[unit].as_py()
+        if found is None or isinstance(found, (bool, int, float, str)):
+            return found
+        return ", ".join(map(str, found)) if isinstance(found, list) else str(found)
 
 
 def compared(batch: Batch, candidate: Numbers, incumbent: Numbers | None, same: Flags | None) -> Outcomes:
@@ -69,9 +101,7 @@ def settled(table: FlipTable, declared: dict[str, tuple[Value, ...]] | None = No
 
     ``declared`` names values that stay though they have no row: dimension -> values.
     """
-    kept = {
-        name: {(type(value), value) for value in values} for name, values in (declared or {}).items()
-    }
+    kept = {name: {(type(value), value) for value in values} for name, values in (declared or {}).items()}
     return replace(table, cells={name: _settled(cells, kept.get(name, set())) for name, cells in table.cells.items()})
 
 

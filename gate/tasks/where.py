@@ -26,6 +26,7 @@ from gate.errors import EvidenceError
 
 Literal = bool | int | float | str
 _DEEPEST = 50
+_LONGEST = 100
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -245,6 +246,9 @@ class _Parser:
         self._depth = 0
 
     def parse(self) -> Condition:
+        joints = [token for token in self._tokens if token.kind == "word" and token.text.lower() in ("and", "or")]
+        if len(joints) > _LONGEST:
+            raise WhereError(f"more than {_LONGEST} times `and` and `or`", joints[_LONGEST].column)
         found = self._either()
         left_over = self._peek()
         if left_over is not None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "examples").glob("*/README.md"))
+PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "examples").rglob("README.md"))
 
 
-def test_both_examples_are_here() -> None:
+def test_the_examples_are_here() -> None:
     assert {"examples/predictions_only/README.md", "examples/registry_walkthrough/README.md"} <= set(PAGES)
 
 

@@ -27,12 +27,12 @@ BROUGHT = {
     "core": ("numpy", "scipy"),
     "data": ("numpy", "pyarrow"),
     "decisions": ("numpy", "pydantic", "scipy"),
-    "engines": ("numpy", "pyarrow"),
+    "engines": ("numpy", "pyarrow", "scipy"),
     "errors": (),
     "policy": ("numpy", "pyarrow", "pydantic", "ruamel", "scipy"),
     "report": ("numpy", "pydantic", "rich", "scipy"),
     "stories": ("numpy", "pyarrow", "pydantic", "rich", "ruamel", "scipy"),
-    "tasks": ("numpy", "pyarrow"),
+    "tasks": ("numpy", "pyarrow", "scipy"),
 }
 # What a distribution is called where that is not the name that is imported.
 DISTRIBUTIONS = {"PIL": "pillow", "ruamel": "ruamel.yaml", "sklearn": "scikit-learn"}

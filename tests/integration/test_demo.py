@@ -163,6 +163,7 @@ def test_another_seed_gives_other_numbers_and_the_story_holds_over_rest(
         unset: Any = None
         mlflow.set_tracking_uri(unset)
         mlflow.set_registry_uri(unset)
+        os.environ.pop("MLFLOW_REGISTRY_URI", None)  # which unsetting leaves behind
     assert [judged.verdict for judged in shown] == [Verdict.REFUSE, Verdict.ALLOW]
     assert found.as_expected
     assert not any("another story" in paragraph for paragraph in told)

@@ -168,7 +168,9 @@ def test_the_option_and_the_policy_must_name_the_same_column(predictions: pd.Dat
 def test_no_label_anywhere(predictions: pd.DataFrame, unnamed: Path) -> None:
     error = refused(UsageError, predictions=predictions, policy=unnamed, incumbent="old", candidate="new")
 
-    assert str(error) == "gate compare: no label column is named\n  -> --label COL, or holdout.label in the policy"
+    assert str(error) == (
+        "held-out set: no label column is named\n  -> --label COL, or holdout: {label: COL} in the policy"
+    )
 
 
 def test_absent_columns_are_told_together(predictions: pd.DataFrame, unnamed: Path) -> None:
@@ -226,7 +228,7 @@ def test_what_is_not_enough_to_compare(
     given = {name: predictions if value == "here" else value for name, value in asked.items()}
     error = refused(UsageError, policy=unnamed, label="y", **{"id": None, **given})
 
-    assert error.problems[0].where == "gate compare"
+    assert error.problems[0].where in ("gate compare", "held-out set")
     assert error.problems[0].found == found
 
 

@@ -97,7 +97,7 @@ SHAPE = {
     "missing incumbent": (GOOD + "on_missing_incumbent: allow\n", [
         "5:1: on_missing_incumbent: unknown value 'allow'; one of: refuse, absolute_rules_only"]),
     "kind": (GOOD + "task: {kind: retrieval}\n", [
-        "5:8: task.kind: unknown value 'retrieval'; one of: classification"]),
+        "5:8: task.kind: unknown value 'retrieval'; one of: classification, multilabel, regression, generation, scores"]),
     "threshold alone": (GOOD + "task: {threshold: 0.5}\n", ["5:8: task.threshold: a threshold goes with outputs: scores"]),
     "threshold text": (GOOD + "task: {outputs: scores, threshold: half}\n", [
         "5:25: task.threshold: must be a valid number; found 'half'"]),

@@ -10,8 +10,9 @@ from gate.errors import UsageError
 from gate.policy.checks import check, limit, percent
 from gate.policy.document import parts_at
 from gate.policy.load import parse_policy
-from gate.policy.rules import Holdout, Override, Promotion, TaskPolicy, Threshold
+from gate.policy.rules import Holdout, Override, Promotion, Threshold
 from gate.policy.source import Position, read
+from gate.tasks.options import TaskOptions
 from gate.tasks.slicing import ByColumn
 
 WHOLE = """\
@@ -52,7 +53,7 @@ promotion: {alias: champion, keep_previous_as: previous}
 def test_a_whole_policy_is_read_as_it_is_written():
     policy = parse_policy(WHOLE, "p.yaml")
     assert (policy.name, policy.file, policy.text) == ("fraud-classifier", "p.yaml", WHOLE)
-    assert policy.task == TaskPolicy("classification", "scores", ("legit", "fraud"), 1.0)
+    assert policy.task == TaskOptions("classification", "scores", ("legit", "fraud"), 1.0)
     assert policy.holdout == Holdout("txn_id", "y", {"region": ByColumn("area")}, "expectations/holdout.json")
     assert (policy.confidence, policy.decide_on) == (0.995, DecideOn.HARM)
     assert policy.absolute_rules_only_without_incumbent
@@ -82,7 +83,7 @@ def test_only_rules_of_the_candidate_alone_need_no_incumbent():
 def test_what_is_left_out_has_the_documented_defaults():
     policy = parse_policy("version: 1\nname: x\nrules: [{id: a, rate: nfr, at_most: 1%}]\n")
     assert (policy.file, policy.confidence, policy.decide_on) == ("policy", 0.95, DecideOn.PROOF)
-    assert (policy.task, policy.holdout, policy.promotion) == (TaskPolicy(), Holdout(), None)
+    assert (policy.task, policy.holdout, policy.promotion) == (TaskOptions(), Holdout(), None)
     assert not policy.absolute_rules_only_without_incumbent
 
 

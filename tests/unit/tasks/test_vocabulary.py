@@ -9,8 +9,9 @@ import pytest
 from gate.core.flips import FlipTable
 from gate.errors import EvidenceError
 from gate.tasks.batch import Answers, Batch, Classes
-from gate.tasks.classification import in_order
 from gate.tasks.kinds import KINDS
+from gate.tasks.options import KEYS, TaskOptions
+from gate.tasks.units import in_order
 from gate.tasks.vocabulary import Vocabulary, plain
 
 
@@ -99,14 +100,15 @@ def test_lists_of_one_length_become_rows_of_numbers(type_):
 
 
 @pytest.mark.parametrize("rows", [[[1.0], [1.0, 2.0]], [[1.0], None]])
-def test_lists_of_several_lengths_are_an_error(rows):
-    with pytest.raises(EvidenceError, match="predictions: lists of 2 different lengths"):
-        Answers.of(pa.array(rows))
+def test_lists_of_several_lengths_are_no_classification(rows):
+    task = KINDS["classification"](TaskOptions(), Classes())
+    with pytest.raises(EvidenceError, match="candidate model: lists of 2 different lengths"):
+        task.outcomes(Batch(pa.array([1, 2]), pa.array([0, 1]), Answers.of(pa.array(rows)), None))
 
 
 def test_every_kind_of_task_is_made_from_what_a_policy_says():
-    assert list(KINDS) == ["classification"]
-    task = KINDS["classification"]("scores", 0.25, Classes(declared=("no", "yes")))
+    assert list(KINDS) == list(KEYS)
+    task = KINDS["classification"](TaskOptions(outputs="scores", threshold=0.25), Classes(declared=("no", "yes")))
     one = Batch(pa.array([1]), pa.array(["yes"]), Answers(pa.array([0.25])), None)
     assert task.outcomes(one).candidate_right.tolist() == [True]
     assert task.finish(FlipTable()).overall.n == 0

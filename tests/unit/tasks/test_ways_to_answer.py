@@ -112,7 +112,7 @@ def test_missing_labels_are_counted_and_the_first_row_is_named():
 
 
 def test_missing_answers_are_an_error():
-    with pytest.raises(EvidenceError, match="candidate model: 1 answers are missing"):
+    with pytest.raises(EvidenceError, match="candidate model: missing answers: 1 in one batch, first at row 1"):
         task().outcomes(batch(["a", "b"], ["a", None]))
 
 
@@ -243,14 +243,14 @@ def test_a_nan_is_neither_right_nor_wrong():
 
 def test_a_missing_list_is_an_error_and_not_a_crash():
     missing = pa.array([[1.0, 0.0], None], pa.list_(pa.float64(), 2))
-    with pytest.raises(EvidenceError, match="candidate model: answers are missing"):
+    with pytest.raises(EvidenceError, match="candidate model: missing answers: 1 in one batch, first at row 1"):
         task().outcomes(batch([0, 1], Answers(missing)))
 
 
 def test_lists_of_text_or_of_nothing_are_errors():
     with pytest.raises(EvidenceError, match="2 values of type string per row, not with numbers"):
         task().outcomes(batch([0], Answers(pa.array([["a", "b"]], pa.list_(pa.string(), 2)))))
-    with pytest.raises(EvidenceError, match="answers are missing"):
+    with pytest.raises(EvidenceError, match="it answers with no number per row"):
         task().outcomes(batch([0], Answers(pa.array([[]], pa.list_(pa.float64(), 0)))))
 
 

@@ -1,0 +1,421 @@
+"""How often does the gate allow what it must not? Counted out where that can be done, else simulated; for the docs.
+
+Run::
+
+    python benchmarks/simulation.py [--quick] [--check]
+
+Writes the tables of ``docs/simulation.md`` (between its markers) and ``docs/simulation.svg``; the same on every run. In
+full it takes a few minutes on one core. ``--quick`` draws a twentieth as often and only prints; ``--check`` ends with 1
+where a level is above what the page promises for it.
+
+Every update here is exactly at its limit, the worst that must not be allowed: the share of allows is the level.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lines import Panel, svg
+from numpy.typing import NDArray
+from scipy import special
+
+from gate.core.bounds import Floats, binomial_tail
+from gate.core.clusters import ClusteredCells, spread
+from gate.core.counts import Cells, FlipCounts
+from gate.core.effective import FEWEST_CLUSTERS, Design
+from gate.core.evidence import Evidence
+from gate.core.multiplicity import holm
+from gate.core.outcomes import Codes
+from gate.core.paired import tango_score
+from gate.core.rates import rate
+from gate.core.sample_size import most_flips_allowed
+from gate.core.weights import count_weights
+
+CONFIDENCE = 0.95
+ALPHA = 1 - CONFIDENCE
+PAGE = Path(__file__).parents[1] / "docs" / "simulation.md"
+PICTURE = PAGE.with_suffix(".svg")
+BEGIN, END = "<!-- begin: benchmarks/simulation.py -->", "<!-- end: benchmarks/simulation.py -->"
+DRAWS = 2000
+NFR, CHANGE, RELATIVE = rate("nfr"), rate("error_rate_change"), rate("relative_nfr")
+
+
+@dataclass(frozen=True)
+class Level:
+    """The worst level over a grid: where it was, and what is promised. ``error`` is 0 where it was counted out."""
+
+    what: str
+    how: str
+    level: float
+    where: str
+    promised: float
+    error: float = 0.0
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is within its promise, as far as the draws can tell (three standard errors and a half)."""
+        return self.level <= self.promised + 3.5 * self.error + 1e-12
+
+
+# one rate, independent rows: counted out
+
+
+def exact_level(n: Floats, limit: float, alpha: float = ALPHA) -> Floats:
+    """P(allow) for a share that is truly at its limit, for each n: the binomial summed up to what still passes."""
+    most = most_flips_allowed(n, limit, 1 - alpha)
+    return np.where(most >= 0, special.bdtr(np.maximum(most, 0), n.astype(np.int64), limit), 0.0)
+
+
+def shares() -> Level:
+    n = np.unique(np.geomspace(20, 20000, 400).astype(np.int64)).astype(np.float64)
+    grid = [(float(x), int(m), limit) for limit in (0.002, 0.005, 0.01, 0.03, 0.1, 0.3)
+            for x, m in zip(exact_level(n, limit), n, strict=True)]  # fmt: skip
+    level, m, limit = max(grid)
+    return Level("one share (NFR and the like), one cell", "counted out", level, f"n = {m:,}, limit {limit:.1%}", ALPHA)
+
+
+def many_cells() -> Iterator[Level]:
+    for cells in (10, 100, 1000):
+        n = np.full(1, 1000.0)
+        one = float(exact_level(n, 0.03)[0])
+        good = float(special.bdtr(most_flips_allowed(n, 0.03, CONFIDENCE)[0], 1000, 0.01))
+        yield Level(f"{cells:,} cells, one of them at its limit", "counted out", one * good ** (cells - 1),
+                    "n = 1,000 each, limit 3.0 %, all others at 1 %", ALPHA)  # fmt: skip
+
+
+def power() -> Iterator[tuple[int, float, float, float, float]]:
+    """n, limit, true rate, the power of the exact bound, and that of the most powerful test (which tosses a coin)."""
+    for limit, true in ((0.01, 0.002), (0.01, 0.005), (0.05, 0.04)):
+        for n in (200, 400, 800, 1600, 3200, 6400):
+            k = int(most_flips_allowed(np.full(1, float(n)), limit, CONFIDENCE)[0])
+            gate = float(special.bdtr(k, n, true)) if k >= 0 else 0.0
+            spent = float(special.bdtr(k, n, limit)) if k >= 0 else 0.0
+            here, there = (float(special.bdtr(k + 1, n, p)) - (float(special.bdtr(k, n, p)) if k >= 0 else 0.0)
+                           for p in (limit, true))  # fmt: skip
+            yield n, limit, true, gate, gate + (ALPHA - spent) / here * there
+
+
+# the change of error rate: counted out over both kinds of flips
+
+
+def change_level(n: int, limit: float, negative: float) -> float:
+    """P(allow) where the change is truly at its limit and ``negative`` is the true rate of negative flips."""
+    positive = negative - limit
+    b = _likely(n, negative)
+    c = _likely(n, positive) if positive > 0 else np.zeros(1)
+    bb, cc = b[:, None], c[None, :]
+    rest = n - bb - cc
+    with np.errstate(invalid="ignore", divide="ignore"):
+        logs = special.gammaln(n + 1) - special.gammaln(bb + 1) - special.gammaln(cc + 1) - special.gammaln(rest + 1)
+        logs = logs + special.xlogy(bb, negative) + special.xlogy(cc, max(positive, 0.0))
+        logs = logs + special.xlogy(rest, 1 - negative - max(positive, 0.0))
+    probability = np.where(rest >= 0, np.exp(logs), 0.0)
+    allowed = special.ndtr(tango_score(bb, cc, n, limit)) <= ALPHA
+    return float(probability[allowed].sum())
+
+
+def _likely(n: int, p: float) -> Floats:
+    reach = 7 * math.sqrt(n * p * (1 - p)) + 10
+    return np.arange(max(0, math.floor(n * p - reach)), min(n, math.ceil(n * p + reach)) + 1, dtype=np.float64)
+
+
+def changes() -> Level:
+    """Over models that are right together more or less often: the rate of flips says how correlated they are."""
+    grid = [
+        (change_level(n, limit, limit + extra), n, limit, extra)
+        for limit in (0.0, 0.002, 0.01, 0.03)
+        for extra in (0.0, 0.001, 0.005, 0.02, 0.1)
+        for n in (50, 100, 300, 1000, 1351, 3000)
+        if limit + extra > 0
+    ]
+    level, n, limit, extra = max(grid)
+    return Level("error rate change (Tango), one cell", "counted out", level,
+                 f"n = {n:,}, limit {limit:.1%}, positive flips {extra:.1%}", 0.08)  # fmt: skip
+
+
+def relative(random: np.random.Generator, draws: int) -> Level:
+    grid = []
+    for n in (100, 300, 1000, 5000):
+        for old, new in ((0.3, 0.25), (0.1, 0.1), (0.5, 0.4)):
+            for share in (0.2, 0.6, 0.95):
+                negative = share * (1 - old) * new
+                cells = [1 - old - negative, negative, old - (new - negative), new - negative]
+                drawn = random.multinomial(n, cells, size=4 * draws)
+                counts = FlipCounts(drawn[:, 0], drawn[:, 1], drawn[:, 2], drawn[:, 3], np.zeros(len(drawn), np.int64))
+                kept, _ = RELATIVE.proven(counts, np.full(len(drawn), share), True, CONFIDENCE)
+                grid.append((float(kept.mean()), n, share, old))
+    level, n, share, old = max(grid)
+    return Level("relative NFR, one cell", "drawn", level, f"n = {n:,}, limit {share:g}, incumbent errs {old:.0%}",
+                 ALPHA, _error(4 * draws))  # fmt: skip
+
+
+def _error(draws: int) -> float:
+    return math.sqrt(ALPHA * CONFIDENCE / draws)
+
+
+# clusters: drawn
+
+SIZES: dict[str, Callable[[np.random.Generator, int, int], NDArray[np.int64]]] = {
+    "2 rows each": lambda r, draws, k: np.full((draws, k), 2),
+    "20 rows each": lambda r, draws, k: np.full((draws, k), 20),
+    "1 to many, 5 on average": lambda r, draws, k: r.geometric(1 / 5, size=(draws, k)),
+    "1 to many, 20 on average": lambda r, draws, k: r.geometric(1 / 20, size=(draws, k)),
+    "a few huge ones": lambda r, draws, k: np.minimum(r.zipf(1.7, size=(draws, k)), 200),
+}
+
+
+def clustered(
+    random: np.random.Generator, sizes: NDArray[np.int64], p: float, icc: float, extra: float
+) -> tuple[Design, Cells, ClusteredCells]:
+    """Held-out sets, one a cell: each cluster has a rate of its own, of mean ``p`` and correlation ``icc``."""
+    draws, k = sizes.shape
+    if icc <= 0:
+        own = np.full(sizes.shape, p)
+    elif icc >= 1:
+        own = (random.random(sizes.shape) < p).astype(np.float64)
+    else:
+        spread_ = (1 - icc) / icc
+        own = random.beta(p * spread_, (1 - p) * spread_, size=sizes.shape)
+    negative = random.binomial(sizes, own)
+    positive = random.binomial(sizes - negative, extra / (1 - p)) if extra > 0 else np.zeros_like(negative)
+    zero = np.zeros_like(sizes)
+    columns = np.stack([sizes - negative - positive, negative, positive, zero, zero], axis=-1).reshape(-1, 5)
+    cell = np.repeat(np.arange(draws), k)
+    cells = Cells(tuple(range(draws)), columns.reshape(draws, k, 5).sum(axis=1))
+    found = ClusteredCells(cells.values, (), cell, np.tile(np.arange(k), draws), columns)
+    return Design(cells.values, cells.counts, found, None), cells, found
+
+
+def proven(design: Design, share: Any, counts: FlipCounts, limit: float) -> tuple[float, float]:
+    """How often the limit is proven kept, and how often broken, had there been clusters enough."""
+    part = share.parts[0]
+    judged = design.effective(part, design.worth(part), 0)
+    kept, broken = share.proven(judged, np.full(len(counts.n), limit), True, CONFIDENCE)
+    return float(kept.mean()), float(broken.mean())
+
+
+def plain_design_effect(cells: Cells, found: ClusteredCells, limit: float) -> float:
+    """The same by the design effect alone, without the cluster that might as well have flipped."""
+    b, n = np.asarray(cells.counts.negative, dtype=np.float64), np.asarray(cells.counts.n, dtype=np.float64)
+    between = spread(found.counts.negative, found.counts.n, found.cell, len(cells))
+    p = b / n
+    with np.errstate(invalid="ignore", divide="ignore"):
+        deff = np.maximum(between.variance / (p * (1 - p) / n), 1.0)
+    deff = np.where((b == 0) | (b == n), n / between.clusters, deff)
+    return float((binomial_tail(b / deff, n / deff, limit)[0] <= ALPHA).mean())
+
+
+@dataclass(frozen=True)
+class ClusterRow:
+    clusters: int
+    independent: float
+    design_effect: float
+    nfr: float
+    change: float
+    refused: float
+    where: str
+
+
+def clusters(random: np.random.Generator, draws: int, quick: bool) -> Iterator[ClusterRow]:
+    """For each number of clusters the worst levels over sizes, correlation and true rate."""
+    for k in (5, 10, 20, 50, 100, 200):
+        worst = [0.0] * 5
+        where = ""
+        for name, size in SIZES.items():
+            for icc in (0.0, 0.3, 1.0) if quick else (0.0, 0.1, 0.3, 0.6, 1.0):
+                for p in (0.01, 0.1) if quick else (0.005, 0.02, 0.1, 0.3, 0.6):
+                    sizes = size(random, draws, k)
+                    design, cells, found = clustered(random, sizes, p, icc, 0.0)
+                    counts = cells.counts
+                    plain = float((binomial_tail(counts.negative, counts.n, p)[0] <= ALPHA).mean())
+                    nfr, refused = proven(design, NFR, counts, p)
+                    if nfr > worst[2]:
+                        where = f"{name}, correlation {icc:g}, limit {p:.1%}"
+                    other, others, _ = clustered(random, sizes, p, icc, 0.02)
+                    levels = (plain, plain_design_effect(cells, found, p), nfr,
+                              proven(other, CHANGE, others.counts, p - 0.02)[0], refused)  # fmt: skip
+                    worst = [max(pair) for pair in zip(worst, levels, strict=True)]
+        yield ClusterRow(k, *worst, where)
+
+
+# weights: drawn
+
+
+def weighted(random: np.random.Generator, draws: int) -> Iterator[Level]:
+    for sigma, promised in ((0.5, 0.06), (1.0, 0.08), (1.5, 0.15)):
+        grid = []
+        for n in (100, 300, 1000):
+            for p in (0.02, 0.1, 0.3):
+                some = max(draws // 2, 50)
+                weight = random.lognormal(0.0, sigma, size=some * n)
+                flipped = random.random(some * n) < p
+                bits = np.where(flipped, 4, 7).astype(np.uint8)
+                cell = Codes(np.repeat(np.arange(some), n), range(some))
+                negative = flipped.reshape(some, n).sum(axis=1)
+                zero = np.zeros_like(negative)
+                counts = FlipCounts(n - negative, negative, zero, zero, zero)
+                design = Design(tuple(range(some)), counts, None, count_weights(weight, cell, bits))
+                kept, _ = Evidence(NFR, counts, design).proven(np.full(some, p), True, CONFIDENCE)
+                grid.append((float(kept.mean()), n, p, some))
+        level, n, p, some = max(grid)
+        tail = math.exp(sigma * 1.2815515655446004)
+        yield Level(f"weighted rows, one in ten {tail:.1f} times the median weight or more", "drawn", level,
+                    f"n = {n:,}, limit {p:.0%}", promised, _error(some))  # fmt: skip
+
+
+# looks
+
+
+def looks(random: np.random.Generator, draws: int) -> Iterator[Level]:
+    """Ten decisions on a set that grows, and ten candidates on one set; with the error spent over them, and without."""
+    steps = np.arange(1, 11) * 200.0
+    flips = random.binomial(200, 0.02, size=(20 * draws, 10)).cumsum(axis=1)
+    for spent, promised in ((10, ALPHA), (1, 1.0)):
+        most = most_flips_allowed(steps, 0.02, 1 - ALPHA / spent)
+        peeks = float((flips <= most).any(axis=1).mean())
+        told = "`looks: 10`" if spent == 10 else "`looks: 1` (a wrong policy)"
+        yield Level(f"ten looks at a growing set, {told}", "drawn", peeks, "200 to 2,000 rows, limit 2 %", promised,
+                    _error(20 * draws))  # fmt: skip
+        one = float(exact_level(np.full(1, 1000.0), 0.02, ALPHA / spent)[0])
+        yield Level(f"ten bad candidates on one set, any allowed, {told}", "counted out", 1 - (1 - one) ** 10,
+                    "n = 1,000, limit 2 %", promised)  # fmt: skip
+
+
+# harm: refusals
+
+
+def refusals() -> Iterator[Level]:
+    """The chance that any of many cells, all exactly at their limit, is called harmful."""
+    for cells in (10, 100, 1000):
+        for n, limit in ((200, 0.03), (1000, 0.03)):
+            for told, level_, promised in (("Holm", ALPHA / cells, ALPHA), ("no correction", ALPHA, 1.0)):
+                k = np.arange(n + 1.0)
+                refused = binomial_tail(k, n, limit)[1] <= level_
+                first = int(np.argmax(refused)) if refused.any() else n + 1
+                one = 1.0 - float(special.bdtr(first - 1, n, limit)) if first <= n else 0.0
+                yield Level(f"`harm`, {cells:,} cells, any refused wrongly, {told}", "counted out",
+                            -math.expm1(cells * math.log1p(-one)), f"n = {n:,} each, limit {limit:.0%}",
+                            promised)  # fmt: skip
+
+
+def some_harmed(random: np.random.Generator, draws: int) -> Level:
+    """30 of 100 cells truly harmed: how often any of the other 70, at their limit, is called harmful too."""
+    n, limit = 1000, 0.03
+    wrong = []
+    for _ in range(draws):
+        flips = random.binomial(n, np.repeat([0.06, limit], [30, 70]))
+        wrong.append(holm(binomial_tail(flips, n, limit)[1], ALPHA)[30:].any())
+    return Level("`harm`, 100 cells, 30 truly harmed, any other refused, Holm", "drawn", float(np.mean(wrong)),
+                 "n = 1,000 each, limit 3 %, harmed 6 %", ALPHA, _error(draws))  # fmt: skip
+
+
+# the page
+
+
+def percent(share: float) -> str:
+    return f"{share * 100:.1f} %"
+
+
+def table(header: str, rows: list[str]) -> str:
+    return "\n".join([header, "|" + " --- |" * (header.count("|") - 1), *rows])
+
+
+def level_rows(levels: list[Level]) -> list[str]:
+    return [
+        f"| {x.what} | {percent(x.level)} | {x.where} | {percent(x.promised) if x.promised < 1 else 'none'} | {x.how} |"
+        for x in levels
+    ]
+
+
+def page(levels: list[Level], rows: list[ClusterRow], powers: list[tuple[int, float, float, float, float]]) -> str:
+    parts = [
+        "### Wrong allows and wrong refusals\n",
+        table("| what | worst level | where | promised | how |", level_rows(levels)),
+        "\n### Rows in clusters: the worst level by the number of clusters\n",
+        table(
+            "| clusters | NFR, as if rows were independent | NFR, design effect alone | NFR, the gate"
+            " | change, the gate | NFR wrongly refused, the gate | where the gate's NFR is worst |",
+            [
+                f"| {r.clusters} | {percent(r.independent)} | {percent(r.design_effect)} | {percent(r.nfr)} |"
+                f" {percent(r.change)} | {percent(r.refused)} | {r.where} |"
+                for r in rows
+            ],
+        ),
+        "\n### Power: how often a good update is proven good\n",
+        table(
+            "| rows | limit | true rate | the gate | most powerful test |",
+            [f"| {n:,} | {limit:.1%} | {true:.1%} | {percent(a)} | {percent(b)} |" for n, limit, true, a, b in powers],
+        ),
+    ]
+    return "\n".join(parts)
+
+
+def picture(rows: list[ClusterRow], powers: list[tuple[int, float, float, float, float]]) -> str:
+    by_n = [x for x in powers if x[1:3] == (0.01, 0.005)]
+    lines = {
+        "the gate": [(float(r.clusters), r.nfr) for r in rows],
+        "design effect alone": [(float(r.clusters), r.design_effect) for r in rows],
+        "as if independent": [(float(r.clusters), r.independent) for r in rows],
+    }
+    power_lines = {
+        "the gate": [(float(x[0]), x[3]) for x in by_n],
+        "most powerful test": [(float(x[0]), x[4]) for x in by_n],
+    }
+    return svg(
+        [
+            Panel("Clustered rows", "clusters", "wrong allows, worst case", lines, (5, 10, 20, 50, 100), 1.0, ALPHA),
+            Panel("Power, limit 1 %, truly 0.5 %", "rows", "proven good", power_lines, (200, 800, 3200), 1.0),
+        ]
+    )
+
+
+def main() -> int:
+    quick = "--quick" in sys.argv
+    draws = DRAWS // 20 if quick else DRAWS
+    random = np.random.default_rng(20240607)
+    started = time.perf_counter()
+    rows = list(clusters(random, draws, quick))
+    safe = [row for row in rows if row.clusters >= FEWEST_CLUSTERS]
+    worst = max(safe, key=lambda row: row.nfr)
+    worst_change, worst_refused = (max(getattr(row, name) for row in safe) for name in ("change", "refused"))
+    levels = [
+        shares(),
+        *many_cells(),
+        changes(),
+        relative(random, draws),
+        Level(f"NFR, rows in {FEWEST_CLUSTERS} clusters or more", "drawn", worst.nfr,
+              f"{worst.clusters} clusters, {worst.where}", 0.06, _error(draws)),
+        Level(f"error rate change, rows in {FEWEST_CLUSTERS} clusters or more", "drawn", worst_change, "as above", 0.1,
+              _error(draws)),
+        Level(f"NFR wrongly refused, rows in {FEWEST_CLUSTERS} clusters or more", "drawn", worst_refused, "as above",
+              0.06, _error(draws)),
+        *weighted(random, draws),
+        *looks(random, draws),
+        *refusals(),
+        some_harmed(random, draws),
+    ]  # fmt: skip
+    powers = list(power())
+    written = page(levels, rows, powers)
+    if quick:
+        print(written)
+    else:
+        text = PAGE.read_text(encoding="utf-8")
+        before, after = text.split(BEGIN)[0], text.split(END)[1]
+        PAGE.write_text(f"{before}{BEGIN}\n\n{written}\n\n{END}{after}", encoding="utf-8")
+        PICTURE.write_text(picture(rows, powers), encoding="utf-8")
+    print(f"{time.perf_counter() - started:.0f} s", file=sys.stderr)
+    broken = [level.what for level in levels if not level.kept]
+    if broken:
+        print("above what is promised: " + "; ".join(broken), file=sys.stderr)
+    return int(bool(broken) and "--check" in sys.argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

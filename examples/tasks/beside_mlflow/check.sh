@@ -1,0 +1,3 @@
+set -e
+python set_level.py
+gate check --model digits --candidate 2 --incumbent @champion --data holdout.parquet --policy policy.yaml

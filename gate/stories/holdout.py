@@ -1,0 +1,247 @@
+"""What the policy makes of the held-out set's columns, batch by batch: all about a row but the models' answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from gate.core.outcomes import Codes
+from gate.data.tables import open_table
+from gate.errors import EvidenceError, UsageError, did_you_mean
+from gate.policy.rules import Golden, Policy
+from gate.tasks.batch import Answers, Batch
+from gate.tasks.slicing import Slices
+from gate.tasks.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A batch without answers. ``counts`` marks the rows that are not excluded, None where none is."""
+
+    ids: pa.Array
+    label: pa.Array
+    slices: Mapping[str, Codes]
+    columns: Mapping[str, pa.Array]
+    first_row: int
+    cluster: Codes | None = None
+    weight: NDArray[np.float64] | None = None
+    retrained: tuple[pa.Array, ...] = ()
+    counts: NDArray[np.bool_] | None = None
+
+    def batch(self, candidate: Answers, incumbent: Answers | None) -> Batch:
+        """The batch with the answers of both models, without the rows that are excluded."""
+        whole = Batch(
+            ids=self.ids,
+            label=self.label,
+            candidate=candidate,
+            incumbent=incumbent,
+            slices=self.slices,
+            first_row=self.first_row,
+            cluster=self.cluster,
+            weight=self.weight,
+            columns=self.columns,
+            retrained=tuple(Answers.of(column) for column in self.retrained),
+        )
+        return whole if self.counts is None else whole.only(self.counts)
+
+
+@dataclass
+class _Listed:
+    """Ids from a file, and which of them the held-out set has."""
+
+    what: str
+    ids: pa.Array
+    seen: NDArray[np.bool_]
+
+    def marks(self, ids: pa.Array) -> NDArray[np.bool_]:
+        if ids.type != self.ids.type:
+            kinds = _family(ids.type), _family(self.ids.type)
+            if kinds[0] != kinds[1]:
+                raise EvidenceError(
+                    f"its ids are {self.ids.type}, those of the held-out set {ids.type}",
+                    where=self.what,
+                    hint="1 and '1' are not the same id: cast one side",
+                )
+            self.ids = self.ids.cast(ids.type)
+        places = pc.index_in(ids, value_set=self.ids)
+        found = places.drop_null().to_numpy()
+        self.seen[found] = True
+        return np.asarray(pc.is_valid(places).to_numpy(zero_copy_only=False))
+
+    def finish(self) -> None:
+        absent = np.flatnonzero(~self.seen)
+        if len(absent):
+            some = ", ".join(repr(self.ids[int(place)].as_py()) for place in absent[:3])
+            raise EvidenceError(
+                f"{len(absent)} of its {len(self.ids)} ids are not in the held-out set"
+                f" ({some}{', ...' if len(absent) > 3 else ''})",
+                where=self.what,
+                hint="mend the ids, or use the held-out set that they were written for",
+            )
+
+
+@dataclass
+class HeldOut:
+    """Reads batches as a policy says; one for each run, since it remembers which listed ids it saw.
+
+    UsageError where a file that the policy names is absent, EvidenceError where it is unreadable.
+    """
+
+    policy: Policy
+    excluded_rows: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        holdout = self.policy.holdout
+        self._slices = Slices(holdout.slices)
+        self._clusters = Vocabulary()
+        self._golden = {rule: self._listed(rule) for rule in self.policy.rules if isinstance(rule, Golden)}
+        self._exclusions, self._reasons = self._excluded(holdout.exclusions)
+
+    @property
+    def wanted(self) -> dict[str, str]:
+        """Purpose -> column, of all columns that the policy reads but the answers."""
+        holdout = self.policy.holdout
+        named = {"id": holdout.id, "label": holdout.label, "cluster": holdout.cluster, "weight": holdout.weight}
+        named |= {f"noise floor ({i + 1})": column for i, column in enumerate(holdout.noise_floor)}
+        named |= {f"golden set {rule.id}": rule.column for rule in self._golden if rule.column is not None}
+        known = {purpose: column for purpose, column in named.items() if column is not None}
+        return {**known, **self._slices.purposes, **self.policy.task.columns}
+
+    @property
+    def exclusions(self) -> tuple[dict[str, Any], ...]:
+        """What was excluded, by reason and owner, most rows first."""
+        found = [{"reason": r, "owner": o, "rows": rows} for (r, o), rows in self.excluded_rows.items()]
+        return tuple(sorted(found, key=lambda row: (-int(str(row["rows"])), str(row["reason"]), str(row["owner"]))))
+
+    def rows(self, read: pa.RecordBatch, first_row: int, label: pa.Array | None = None) -> Rows:
+        """What the policy makes of a batch; ``label`` overrides the label column, where it stands in another file."""
+        holdout = self.policy.holdout
+        ids = pa.array(np.arange(first_row, first_row + read.num_rows)) if holdout.id is None else read[holdout.id]
+        if label is None:
+            label = pa.nulls(read.num_rows) if holdout.label is None else read[holdout.label]
+        slices = self._slices.codes({name: read[name] for name in self._slices.columns})
+        for rule, listed in self._golden.items():
+            slices[rule.by] = Codes(np.where(self._is_golden(rule, listed, read, ids), 0, -1), (True,))
+        return Rows(
+            ids=ids,
+            label=label,
+            slices=slices,
+            columns={name: read[name] for name in self.policy.task.columns.values()},
+            first_row=first_row,
+            cluster=None if holdout.cluster is None else self._cluster(read[holdout.cluster], first_row),
+            weight=None if holdout.weight is None else self._weight(read[holdout.weight], first_row),
+            retrained=tuple(read[column] for column in holdout.noise_floor),
+            counts=self._counting(ids),
+        )
+
+    def finish(self) -> None:
+        """EvidenceError for ids of a golden set or of the exclusions that the held-out set does not have."""
+        for listed in (*self._golden.values(), self._exclusions):
+            if listed is not None:
+                listed.finish()
+
+    def _listed(self, rule: Golden) -> _Listed | None:
+        if rule.file is None:
+            return None
+        where = f"golden set {rule.file}"
+        table = open_table(rule.file, what="golden set")
+        names = table.schema.names
+        column = self.policy.holdout.id if self.policy.holdout.id in names else names[0]
+        if len(names) > 1 and column != self.policy.holdout.id:
+            hint = "one column with the ids, or one named as holdout.id says"
+            raise UsageError(f"which of its {len(names)} columns holds the ids?", where=where, hint=hint)
+        ids = _all_of(table, str(column))
+        if not len(ids):
+            raise EvidenceError("it has no ids", where=where, hint="a golden set without rows guards nothing")
+        return _Listed(where, ids, np.zeros(len(ids), dtype=np.bool_))
+
+    def _excluded(self, file: str | None) -> tuple[_Listed | None, list[tuple[str, str]]]:
+        if file is None:
+            return None, []
+        where = f"exclusions {file}"
+        table = open_table(file, what="exclusions")
+        lacking = [name for name in ("id", "reason", "owner") if name not in table.schema.names]
+        if lacking:
+            near = did_you_mean(lacking[0], table.schema.names)
+            raise UsageError(
+                f"no column {lacking[0]!r}{near}", where=where, hint="its columns are id, reason and owner"
+            )
+        reasons, owners = (_all_of(table, name).to_pylist() for name in ("reason", "owner"))
+        told = [
+            (str(reason or "").strip(), str(owner or "").strip()) for reason, owner in zip(reasons, owners, strict=True)
+        ]
+        for row, (reason, owner) in enumerate(told):
+            if not reason or not owner:
+                missing = "reason" if not reason else "owner"
+                raise UsageError(
+                    f"row {row} has no {missing}", where=where, hint="an exclusion has a reason and an owner"
+                )
+        ids = _all_of(table, "id")
+        return _Listed(where, ids, np.zeros(len(ids), dtype=np.bool_)), told
+
+    def _counting(self, ids: pa.Array) -> NDArray[np.bool_] | None:
+        if self._exclusions is None:
+            return None
+        out = self._exclusions.marks(ids)
+        places = pc.index_in(ids, value_set=self._exclusions.ids).drop_null().to_pylist()
+        for place in places:
+            told = self._reasons[place]
+            self.excluded_rows[told] = self.excluded_rows.get(told, 0) + 1
+        return ~out
+
+    def _is_golden(
+        self, rule: Golden, listed: _Listed | None, read: pa.RecordBatch, ids: pa.Array
+    ) -> NDArray[np.bool_]:
+        if listed is not None:
+            return listed.marks(ids)
+        column = read[str(rule.column)]
+        if not pa.types.is_boolean(column.type):
+            raise EvidenceError(
+                f"column {rule.column!r} is {column.type}, and must be true or false",
+                where=f"golden set {rule.id}",
+                hint="true where a row may not be a negative flip",
+            )
+        return np.asarray(pc.fill_null(column, False).to_numpy(zero_copy_only=False))
+
+    def _cluster(self, column: pa.Array, first_row: int) -> Codes:
+        if column.null_count:
+            row = first_row + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+            raise EvidenceError(
+                f"{column.null_count} rows of one batch are in no cluster, first at row {row}",
+                where=f"column {self.policy.holdout.cluster!r}",
+                hint="a row that belongs to nobody else is a cluster of its own: give it a name of its own",
+            )
+        return self._clusters.encode(column)
+
+    def _weight(self, column: pa.Array, first_row: int) -> NDArray[np.float64]:
+        where = f"column {self.policy.holdout.weight!r}"
+        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+            raise EvidenceError(f"weights are numbers, not {column.type}", where=where)
+        weights = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        broken = ~(np.isfinite(weights) & (weights > 0))
+        if broken.any():
+            row = int(np.argmax(broken))
+            raise EvidenceError(
+                f"{int(broken.sum())} weights of one batch are missing, not finite or not above 0, first at row"
+                f" {first_row + row}",
+                where=where,
+                hint="a row that must not count is excluded with a reason, not weighted with 0",
+            )
+        return np.asarray(weights)
+
+
+def _all_of(table: Any, column: str) -> pa.Array:
+    parts = [read[column] for read in table.batches(65_536, [column])]
+    return pa.concat_arrays(parts) if parts else pa.array([], table.schema.field(column).type)
+
+
+def _family(kind: pa.DataType) -> str:
+    if pa.types.is_integer(kind):
+        return "integer"
+    return "text" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else str(kind)
