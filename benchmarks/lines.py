@@ -12,7 +12,10 @@ COLOURS = ("#0b6e4f", "#c1440e", "#7a7a7a", "#2f5fa8")
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart: lines of points (x, y), x on a logarithmic axis, y a share from 0 to ``most``; ``mark`` is a level."""
+    """One chart: lines of points (x, y), x on a logarithmic axis, y a share from 0 to ``most``; ``mark`` is a level.
+
+    The lines are named in the upper right corner, or in the lower right one.
+    """
 
     title: str
     x_title: str
@@ -21,6 +24,7 @@ class Panel:
     ticks: Sequence[float]
     most: float
     mark: float | None = None
+    names_below: bool = False
 
 
 def svg(panels: Sequence[Panel]) -> str:
@@ -58,11 +62,12 @@ def _panel(panel: Panel, left: float) -> str:
     if panel.mark is not None:
         start, end = at(min(xs), panel.mark), at(max(xs), panel.mark)
         parts.append(f'<polyline points="{start} {end}" fill="none" stroke="#000000" stroke-dasharray="4 3"/>')
+    first = TOP + (HEIGHT - 26 if panel.names_below else 14)
     for i, (name, points) in enumerate(panel.lines.items()):
         colour = COLOURS[i % len(COLOURS)]
         path = " ".join(at(x, y) for x, y in points)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts.append(
-            f'<text x="{left + WIDTH - 4}" y="{TOP + 14 + 15 * i}" text-anchor="end" fill="{colour}">{name}</text>'
+            f'<text x="{left + WIDTH - 4}" y="{first + 15 * i}" text-anchor="end" fill="{colour}">{name}</text>'
         )
     return "\n".join(parts) + "\n"

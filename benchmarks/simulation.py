@@ -17,7 +17,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -213,61 +213,110 @@ def plain_design_effect(cells: Cells, found: ClusteredCells, limit: float) -> fl
 
 
 @dataclass(frozen=True)
-class ClusterRow:
+class Setting:
+    """Clusters of some sizes (a name of ``SIZES``), their correlation, and the true rate, which is the limit."""
+
     clusters: int
+    sizes: str
+    icc: float
+    p: float
+
+    def __str__(self) -> str:
+        return f"{self.clusters} clusters, {self.sizes}, correlation {self.icc:g}, limit {self.p:.1%}"
+
+
+@dataclass(frozen=True)
+class ClusterLevels:
+    """Levels in one setting: of NFR as if rows were independent, by the design effect alone, and as the gate judges it;
+    of the change as the gate judges it; and NFR wrongly refused."""
+
     independent: float
     design_effect: float
     nfr: float
     change: float
     refused: float
-    where: str
 
 
-def clusters(random: np.random.Generator, draws: int, quick: bool) -> Iterator[ClusterRow]:
-    """For each number of clusters the worst levels over sizes, correlation and true rate."""
-    for k in (5, 10, 20, 50, 100, 200):
-        worst = [0.0] * 5
-        where = ""
-        for name, size in SIZES.items():
-            for icc in (0.0, 0.3, 1.0) if quick else (0.0, 0.1, 0.3, 0.6, 1.0):
-                for p in (0.01, 0.1) if quick else (0.005, 0.02, 0.1, 0.3, 0.6):
-                    sizes = size(random, draws, k)
-                    design, cells, found = clustered(random, sizes, p, icc, 0.0)
-                    counts = cells.counts
-                    plain = float((binomial_tail(counts.negative, counts.n, p)[0] <= ALPHA).mean())
-                    nfr, refused = proven(design, NFR, counts, p)
-                    if nfr > worst[2]:
-                        where = f"{name}, correlation {icc:g}, limit {p:.1%}"
-                    other, others, _ = clustered(random, sizes, p, icc, 0.02)
-                    levels = (plain, plain_design_effect(cells, found, p), nfr,
-                              proven(other, CHANGE, others.counts, p - 0.02)[0], refused)  # fmt: skip
-                    worst = [max(pair) for pair in zip(worst, levels, strict=True)]
-        yield ClusterRow(k, *worst, where)
+def cluster_levels(random: np.random.Generator, setting: Setting, draws: int) -> ClusterLevels:
+    """The levels of one setting; positive flips are independent and come to 2 %."""
+    p = setting.p
+    sizes = SIZES[setting.sizes](random, draws, setting.clusters)
+    design, cells, found = clustered(random, sizes, p, setting.icc, 0.0)
+    other, others, _ = clustered(random, sizes, p, setting.icc, 0.02)
+    kept, broken = proven(design, NFR, cells.counts, p)
+    return ClusterLevels(
+        float((binomial_tail(cells.counts.negative, cells.counts.n, p)[0] <= ALPHA).mean()),
+        plain_design_effect(cells, found, p),
+        kept,
+        proven(other, CHANGE, others.counts, p - 0.02)[0],
+        broken,
+    )
+
+
+Grid = dict[Setting, ClusterLevels]
+
+
+def clusters(random: np.random.Generator, draws: int, quick: bool) -> Grid:
+    """The levels over numbers of clusters, their sizes, their correlation and the true rate."""
+    return {
+        setting: cluster_levels(random, setting, draws)
+        for setting in (
+            Setting(k, name, icc, p)
+            for k in (5, 10, 20, 50, 100, 200)
+            for name in SIZES
+            for icc in ((0.0, 0.3, 1.0) if quick else (0.0, 0.1, 0.3, 0.6, 1.0))
+            for p in ((0.01, 0.1) if quick else (0.005, 0.02, 0.1, 0.3, 0.6))
+        )
+    }
+
+
+def worst_of_clusters(random: np.random.Generator, grid: Grid, draws: int) -> Iterator[Level]:
+    """The worst settings where there are clusters enough, drawn once more: the worst of many draws flatters none."""
+    safe = {setting: levels for setting, levels in grid.items() if setting.clusters >= FEWEST_CLUSTERS}
+    for what, name, promised in (
+        ("NFR, rows in clusters", "nfr", 0.055),
+        ("error rate change, rows in clusters", "change", 0.08),
+        ("NFR wrongly refused, rows in clusters", "refused", 0.055),
+    ):
+        setting = max(safe, key=lambda one: getattr(safe[one], name))
+        again = [cluster_levels(random, setting, draws) for _ in range(5)]
+        level = float(np.mean([getattr(levels, name) for levels in again]))
+        yield Level(what, "drawn", level, str(setting), promised, _error(5 * draws))
 
 
 # weights: drawn
 
 
 def weighted(random: np.random.Generator, draws: int) -> Iterator[Level]:
-    for sigma, promised in ((0.5, 0.06), (1.0, 0.08), (1.5, 0.15)):
+    """Weights of a lognormal distribution, unrelated to flips, and such that heavy rows flip the more often."""
+    for sigma, related, promised in (
+        (0.5, False, 0.06), (1.0, False, 0.06), (1.5, False, 0.06), (0.5, True, 0.1), (1.0, True, 0.2),
+    ):  # fmt: skip
         grid = []
         for n in (100, 300, 1000):
-            for p in (0.02, 0.1, 0.3):
+            for p in (0.005, 0.02, 0.1, 0.3):
                 some = max(draws // 2, 50)
                 weight = random.lognormal(0.0, sigma, size=some * n)
-                flipped = random.random(some * n) < p
+                often = np.full(weight.shape, p)
+                limit = p
+                if related:
+                    often = np.minimum(p * weight / math.exp(sigma**2 / 2), 1.0)
+                    everyone = random.lognormal(0.0, sigma, size=10**6)
+                    limit = float(np.average(np.minimum(p * everyone / math.exp(sigma**2 / 2), 1.0), weights=everyone))
+                flipped = random.random(some * n) < often
                 bits = np.where(flipped, 4, 7).astype(np.uint8)
                 cell = Codes(np.repeat(np.arange(some), n), range(some))
                 negative = flipped.reshape(some, n).sum(axis=1)
                 zero = np.zeros_like(negative)
                 counts = FlipCounts(n - negative, negative, zero, zero, zero)
                 design = Design(tuple(range(some)), counts, None, count_weights(weight, cell, bits))
-                kept, _ = Evidence(NFR, counts, design).proven(np.full(some, p), True, CONFIDENCE)
-                grid.append((float(kept.mean()), n, p, some))
-        level, n, p, some = max(grid)
-        tail = math.exp(sigma * 1.2815515655446004)
-        yield Level(f"weighted rows, one in ten {tail:.1f} times the median weight or more", "drawn", level,
-                    f"n = {n:,}, limit {p:.0%}", promised, _error(some))  # fmt: skip
+                kept, _ = Evidence(NFR, counts, design).proven(np.full(some, limit), True, CONFIDENCE)
+                grid.append((float(kept.mean()), n, limit, some))
+        level, n, limit, some = max(grid)
+        heavy = math.exp(sigma * 1.2815515655446004)
+        told = "heavy rows flip in proportion to their weight" if related else "unrelated to flips"
+        yield Level(f"weighted rows, one in ten {heavy:.1f} times the median or more, {told}", "drawn", level,
+                    f"n = {n:,}, limit {limit:.1%}", promised, _error(some))  # fmt: skip
 
 
 # looks
@@ -319,6 +368,15 @@ def some_harmed(random: np.random.Generator, draws: int) -> Level:
 # the page
 
 
+def cluster_rows(grid: Grid) -> dict[int, ClusterLevels]:
+    """For each number of clusters the worst of each level, wherever it was."""
+    names = [field.name for field in fields(ClusterLevels)]
+    return {
+        k: ClusterLevels(*(max(getattr(x, name) for s, x in grid.items() if s.clusters == k) for name in names))
+        for k in sorted({setting.clusters for setting in grid})
+    }
+
+
 def percent(share: float) -> str:
     return f"{share * 100:.1f} %"
 
@@ -334,18 +392,20 @@ def level_rows(levels: list[Level]) -> list[str]:
     ]
 
 
-def page(levels: list[Level], rows: list[ClusterRow], powers: list[tuple[int, float, float, float, float]]) -> str:
+def page(
+    levels: list[Level], rows: dict[int, ClusterLevels], powers: list[tuple[int, float, float, float, float]]
+) -> str:
     parts = [
         "### Wrong allows and wrong refusals\n",
         table("| what | worst level | where | promised | how |", level_rows(levels)),
         "\n### Rows in clusters: the worst level by the number of clusters\n",
         table(
-            "| clusters | NFR, as if rows were independent | NFR, design effect alone | NFR, the gate"
-            " | change, the gate | NFR wrongly refused, the gate | where the gate's NFR is worst |",
+            "| clusters | NFR, as if independent | NFR, design effect alone | NFR | error rate change"
+            " | NFR wrongly refused |",
             [
-                f"| {r.clusters} | {percent(r.independent)} | {percent(r.design_effect)} | {percent(r.nfr)} |"
-                f" {percent(r.change)} | {percent(r.refused)} | {r.where} |"
-                for r in rows
+                f"| {k} | {percent(x.independent)} | {percent(x.design_effect)} | {percent(x.nfr)} |"
+                f" {percent(x.change)} | {percent(x.refused)} |"
+                for k, x in rows.items()
             ],
         ),
         "\n### Power: how often a good update is proven good\n",
@@ -357,12 +417,12 @@ def page(levels: list[Level], rows: list[ClusterRow], powers: list[tuple[int, fl
     return "\n".join(parts)
 
 
-def picture(rows: list[ClusterRow], powers: list[tuple[int, float, float, float, float]]) -> str:
+def picture(rows: dict[int, ClusterLevels], powers: list[tuple[int, float, float, float, float]]) -> str:
     by_n = [x for x in powers if x[1:3] == (0.01, 0.005)]
     lines = {
-        "the gate": [(float(r.clusters), r.nfr) for r in rows],
-        "design effect alone": [(float(r.clusters), r.design_effect) for r in rows],
-        "as if independent": [(float(r.clusters), r.independent) for r in rows],
+        "the gate": [(float(k), x.nfr) for k, x in rows.items()],
+        "design effect alone": [(float(k), x.design_effect) for k, x in rows.items()],
+        "as if independent": [(float(k), x.independent) for k, x in rows.items()],
     }
     power_lines = {
         "the gate": [(float(x[0]), x[3]) for x in by_n],
@@ -371,7 +431,9 @@ def picture(rows: list[ClusterRow], powers: list[tuple[int, float, float, float,
     return svg(
         [
             Panel("Clustered rows", "clusters", "wrong allows, worst case", lines, (5, 10, 20, 50, 100), 1.0, ALPHA),
-            Panel("Power, limit 1 %, truly 0.5 %", "rows", "proven good", power_lines, (200, 800, 3200), 1.0),
+            Panel(
+                "Power, limit 1 %, truly 0.5 %", "rows", "proven good", power_lines, (200, 800, 3200), 1.0, None, True
+            ),
         ]
     )
 
@@ -381,35 +443,27 @@ def main() -> int:
     draws = DRAWS // 20 if quick else DRAWS
     random = np.random.default_rng(20240607)
     started = time.perf_counter()
-    rows = list(clusters(random, draws, quick))
-    safe = [row for row in rows if row.clusters >= FEWEST_CLUSTERS]
-    worst = max(safe, key=lambda row: row.nfr)
-    worst_change, worst_refused = (max(getattr(row, name) for row in safe) for name in ("change", "refused"))
+    grid = clusters(random, draws, quick)
     levels = [
         shares(),
         *many_cells(),
         changes(),
         relative(random, draws),
-        Level(f"NFR, rows in {FEWEST_CLUSTERS} clusters or more", "drawn", worst.nfr,
-              f"{worst.clusters} clusters, {worst.where}", 0.06, _error(draws)),
-        Level(f"error rate change, rows in {FEWEST_CLUSTERS} clusters or more", "drawn", worst_change, "as above", 0.1,
-              _error(draws)),
-        Level(f"NFR wrongly refused, rows in {FEWEST_CLUSTERS} clusters or more", "drawn", worst_refused, "as above",
-              0.06, _error(draws)),
+        *worst_of_clusters(random, grid, draws),
         *weighted(random, draws),
         *looks(random, draws),
         *refusals(),
         some_harmed(random, draws),
     ]  # fmt: skip
     powers = list(power())
-    written = page(levels, rows, powers)
+    written = page(levels, cluster_rows(grid), powers)
     if quick:
         print(written)
     else:
         text = PAGE.read_text(encoding="utf-8")
         before, after = text.split(BEGIN)[0], text.split(END)[1]
         PAGE.write_text(f"{before}{BEGIN}\n\n{written}\n\n{END}{after}", encoding="utf-8")
-        PICTURE.write_text(picture(rows, powers), encoding="utf-8")
+        PICTURE.write_text(picture(cluster_rows(grid), powers), encoding="utf-8")
     print(f"{time.perf_counter() - started:.0f} s", file=sys.stderr)
     broken = [level.what for level in levels if not level.kept]
     if broken:

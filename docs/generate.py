@@ -7,7 +7,6 @@ Run::
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from difflib import unified_diff
@@ -19,7 +18,8 @@ from gate.cli.app import COMMANDS, gate
 from gate.core.rates import RATES
 from gate.decisions.canonical import json_schema
 from gate.errors import ExitCode
-from gate.policy.document import PolicyDocument
+from gate.policy.schema import json_schema as policy_schema
+from gate.policy.schema import schema_text
 
 HERE = Path(__file__).parent / "reference"
 GENERATED = "<!-- Written by docs/generate.py from the code: change it there. -->"
@@ -78,8 +78,8 @@ def rates() -> str:
                 "# Rates",
                 "Five counts give every rate: `both_right`, `negative` (negative flips: the incumbent was right, the"
                 " candidate is wrong), `positive` (the reverse), and rows that both get wrong, with the same output"
-                " (`wrong_same`) or two different ones (`wrong_different`); `both_wrong` is the sum of these two, `n` the"
-                " sum of all. A rate whose denominator is 0 is undefined; its bounds are the ends of its range.",
+                " (`wrong_same`) or two different ones (`wrong_different`); `both_wrong` is the sum of these two, `n`"
+                " the sum of all. A rate whose denominator is 0 is undefined; its bounds are the ends of its range.",
                 "\n".join([header, "| --- | --- | --- | --- | --- | --- |", *rows]),
             ]
         )
@@ -87,18 +87,13 @@ def rates() -> str:
     )
 
 
-def _json(document: object) -> str:
-    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-
-
 def pages() -> dict[str, str]:
     """File name -> text, of every generated page."""
-    policy = {"$schema": "https://json-schema.org/draft/2020-12/schema", **PolicyDocument.model_json_schema()}
     return {
         "commands.md": commands(),
         "rates.md": rates(),
-        "decision.schema.json": _json(json_schema()),
-        "policy.schema.json": _json(policy),
+        "decision.schema.json": schema_text(json_schema()),
+        "policy.schema.json": schema_text(policy_schema()),
     }
 
 

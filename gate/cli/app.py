@@ -17,7 +17,8 @@ COMMANDS = {
     "check": ("gate.cli.check", "Judge a candidate of an MLflow registry against its incumbent."),
     "compare": ("gate.cli.compare", "Judge predictions of two models, without a registry."),
     "promote": ("gate.cli.promote", "Move the alias to a candidate that was allowed."),
-    "policy": ("gate.cli.policy", "Check a policy file."),
+    "policy": ("gate.cli.policy", "Write, check, explain and test policy files."),
+    "plan": ("gate.cli.plan", "How many rows does it take to decide?"),
     "demo": ("gate.cli.demo", "See the gate at work on models trained before your eyes."),
 }
 

@@ -84,10 +84,10 @@ def binomial_tail_about(
     """
     k, m, p, e = _broadcast(hits, n, rate, one)
     p = np.clip(p, 0.0, 1.0)
-    inner = (m > 0) & (p > 0.0) & (p < 1.0) & (e == 1.0)
-    whole = inner & (k == np.floor(k)) & (m == np.floor(m))
+    inner = (m > 0) & (p > 0.0) & (p < 1.0) & (e >= 1.0)
+    whole = inner & (e == 1.0) & (k == np.floor(k)) & (m == np.floor(m))
     halves = inner if alpha < 0.49 else np.zeros_like(inner)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         at, log_p, log_q = k / m, np.log(p), np.log1p(-p)
         below, here, above = (_zubkov_serov(k + step, m, at + step / m, p, log_p, log_q) for step in (-1.0, 0.0, 1.0))
     low, high = alpha * (1 - 1e-9), alpha * (1 + 1e-9) + 1e-300

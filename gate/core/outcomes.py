@@ -23,7 +23,8 @@ class Ids(Protocol):
 class Codes:
     """A column of values, written as positions in a tuple of distinct values.
 
-    ``codes`` has one integer per unit, each a position in ``values``. An empty column is allowed.
+    ``codes`` has one integer per unit, each a position in ``values``, or in a slice -1 for a
+    unit that is in no cell. An empty column is allowed.
 
     >>> Codes.of(["cat", "dog", "cat"])
     Codes(codes=array([0, 1, 0]), values=('cat', 'dog'))
@@ -79,7 +80,7 @@ class Outcomes:
     All arrays have one entry per unit and the same length; a length of 0 is a batch that adds nothing.
     ``label``, ``incumbent`` and ``candidate`` are coded over the same ``values``; a task without classes leaves them
     out. ``slices`` maps a slice's name to its coded column; ``ids`` names the units in messages and samples.
-    ``cluster`` says which units belong together, ``weight`` how much each counts (0 or more), ``scores`` how good each
+    ``cluster`` says which units belong together, ``weight`` how much each counts (above 0), ``scores`` how good each
     answer was; all three are left out where there is no such thing. ``shown`` is what samples show of a unit whose
     label and outputs are not coded.
 

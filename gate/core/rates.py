@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy import special
@@ -19,6 +19,7 @@ from gate.core.counts import EffectiveCounts, FlipCounts
 CANDIDATE = "candidate"
 INCUMBENT = "incumbent"
 CLOPPER_PEARSON = "Clopper-Pearson"
+RATIO = "ratio of Clopper-Pearson bounds, half the error each"
 
 
 @dataclass(frozen=True)
@@ -156,17 +157,23 @@ class _ErrorRateChange(Rate):
         return np.asarray(special.ndtr(score))
 
 
-class _RelativeNFR(Rate):
+class _Ratio(Rate):
+    """One share of counts over another."""
+
+    _top: ClassVar[Share]
+    _bottom: ClassVar[Share]
+
     @property
     def parts(self) -> tuple[Share, ...]:
-        return Share(_negative, _candidate_wrong, _negative), Share(_incumbent_right, _all, _incumbent_right)
+        return self._top, self._bottom
 
     def value(self, counts: FlipCounts) -> Floats:
-        right = np.asarray(_incumbent_right(counts), dtype=np.float64)
-        wrong = np.asarray(_candidate_wrong(counts), dtype=np.float64)
+        top, n, bottom, m = (
+            np.asarray(part(counts), dtype=np.float64)
+            for part in (self._top.numerator, self._top.n, self._bottom.numerator, self._bottom.n)
+        )
         with np.errstate(invalid="ignore", divide="ignore"):
-            top = np.asarray(counts.negative, dtype=np.float64) * np.asarray(counts.n, dtype=np.float64)
-            return np.asarray(np.where(right * wrong > 0, top / (right * wrong), np.nan))
+            return np.asarray(np.where(n * bottom > 0, (top * m) / (n * bottom), np.nan))
 
     def bounds(self, counts: FlipCounts, confidence: float) -> Bounds:
         hits, n, bottom_hits, bottom_n, one, bottom_one = self._two(counts)
@@ -195,8 +202,9 @@ class _RelativeNFR(Rate):
 
     def _two(self, counts: FlipCounts) -> tuple[Any, Any, Any, Any, Any, Any]:
         under = counts.divisor if isinstance(counts, EffectiveCounts) and counts.divisor is not None else counts
+        top, bottom = self._top, self._bottom
         return (
-            counts.negative, _candidate_wrong(counts), _incumbent_right(under), under.n, _one(counts), _one(under),
+            top.numerator(counts), top.n(counts), bottom.numerator(under), bottom.n(under), _one(counts), _one(under),
         )  # fmt: skip
 
     def worse_than(self, counts: FlipCounts, limit: Any) -> Floats:
@@ -233,6 +241,16 @@ def _all(counts: FlipCounts) -> Any:
     return counts.n
 
 
+class _RelativeNFR(_Ratio):
+    _top = Share(_negative, _candidate_wrong, _negative)
+    _bottom = Share(_incumbent_right, _all, _incumbent_right)
+
+
+class _ErrorRateRatio(_Ratio):
+    _top = Share(_candidate_wrong, _all, _candidate_wrong)
+    _bottom = Share(_incumbent_wrong, _all, _incumbent_wrong)
+
+
 _TABLE = (
     Rate(
         "error_rate", "error rate of the candidate", "the share of rows that the candidate gets wrong",
@@ -256,11 +274,17 @@ _TABLE = (
         "pfr", "positive flip rate (PFR)", "the share of all rows that the update mends",
         "positive / n", "Yan et al., CVPR 2021", lambda c: c.positive, _all, harmful=False,
     ),
+    _ErrorRateRatio(
+        "error_rate_ratio", "error rate ratio",
+        "error rate of the candidate over that of the incumbent; below 1 the candidate is better on average",
+        "error_rate of candidate / error_rate of incumbent", "by definition",
+        _candidate_wrong, _incumbent_wrong, method=RATIO, percent=False, high=float("inf"),
+    ),
     _RelativeNFR(
         "relative_nfr", "relative NFR",
         "NFR over what two independent models of these error rates would give; 1 is no better than chance",
         "nfr / ((1 - error_rate of incumbent) * error_rate of candidate)", "Yan et al., CVPR 2021, eq. 11",
-        lambda c: c.negative, _candidate_wrong, method="ratio of Clopper-Pearson bounds, half the error each",
+        lambda c: c.negative, _candidate_wrong, method=RATIO,
         percent=False, high=float("inf"),
     ),
     Rate(

@@ -60,7 +60,8 @@ def cell_rows(
     rows: list[CellRow] = []
     for by, cells in measured.table.cells.items():
         keys = dict.fromkeys([*_IN_EVERY_CELL, *asked.get(by, {})])
-        rates = [rate for rate in (RATES[key] for key in keys) if _known(rate, compared, without)]
+        # an excess over the noise of retraining is no rate of this table; its finding shows it
+        rates = [rate for rate in (RATES[key] for key in keys if key in RATES) if _known(rate, compared, without)]
         estimates = [measured.estimate(rate, by) for rate in rates]
         for i, value in enumerate(cells.values):
             found = tuple(_row(rate, estimate, i) for rate, estimate in zip(rates, estimates, strict=True))

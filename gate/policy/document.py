@@ -153,7 +153,7 @@ class FlipCostPart(_Part):
 
     label: Scalar = Field(description="the label")
     output: Scalar = Field(description="the candidate's wrong answer")
-    cost: StrictInt | StrictFloat
+    cost: StrictFloat | StrictInt
 
 
 class FlipGainPart(_Part):
@@ -161,7 +161,7 @@ class FlipGainPart(_Part):
 
     label: Scalar = Field(description="the label")
     output: Scalar = Field(description="the incumbent's wrong answer")
-    gain: StrictInt | StrictFloat
+    gain: StrictFloat | StrictInt
 
 
 class NetCostPart(_Part):

@@ -247,7 +247,7 @@ def _restated(parent: Family, child: Family, rules_of_child: str) -> Iterator[tu
             stated = child.data[key]
             for path in [(key, below) for below in stated] if isinstance(stated, dict) else [(key,)]:
                 yield str(child.at(path)), f"{'.'.join(path)}: decides rule {some!r}, which is locked in {where}"
-    for key in _DECIDES_IF_STATED:
+    for key in (key for key in _DECIDES_IF_STATED if key in child.data):
         for path in _both_state(parent.data.get(key), child.data.get(key), (key,)):
             yield str(child.at(path)), f"{'.'.join(path)}: decides rule {some!r}, which is locked in {where}"
 

@@ -25,6 +25,7 @@ def percent(text: object) -> float | None:
 def limit(value: object, of: Rate | Measure) -> float | str:
     """A limit as a number in the rate's own unit, or what is wrong with it.
 
+    >>> from gate.core.rates import rate
     >>> limit("1%", rate("nfr")), limit(0.3, rate("relative_nfr"))
     (0.01, 0.3)
     >>> limit(0.02, rate("nfr"))

@@ -68,7 +68,8 @@ def _parse(text: str, file: str, folder: FilePath | None, wanted: str | None) ->
             here = environment(family, name)
             problems += [Problem(mistake, where) for where, mistake in here.mistakes]
             laid_over, found = _checked(here)
-            problems += found
+            told = {problem.where for problem in problems}
+            problems += [problem for problem in found if problem.where not in told]
             if name == wanted:
                 document, chosen = laid_over, here
     if wanted is not None and wanted not in _environments(family.data):

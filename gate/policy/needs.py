@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 from scipy import special
@@ -14,7 +13,7 @@ from gate.core.counts import FlipCounts
 from gate.core.judgement import DecideOn, Source
 from gate.core.measures import Measure
 from gate.core.outcomes import Value
-from gate.core.rates import Rate, rate
+from gate.core.rates import Rate
 from gate.core.sample_size import rows_for_power, rows_to_certify
 from gate.policy.rules import Cost, Rule
 
@@ -38,9 +37,10 @@ class Power:
 class Need:
     """What one limit of a rule takes.
 
-    ``cell`` is that of an override, where ``of_cell``. ``rows`` says for each of ``FLIPS`` how many rows prove the
-    limit if so many flips are seen (misses, for a limit from below); None where no number does, or where it depends on
-    more than flips. ``power`` is None for the same reasons.
+    ``cell`` is that of an override, where ``of_cell``; ``percent`` says that the limit is written with a ``%``.
+    ``rows`` says for each of ``FLIPS`` how many rows prove the limit if so many flips are seen (misses, for a limit
+    from below); None where no number does, or where it depends on more than flips. ``power`` is None for the same
+    reasons.
     """
 
     rule: str
@@ -48,6 +48,7 @@ class Need:
     of_cell: bool
     cell: Value
     limit: float
+    percent: bool
     at_most: bool
     decide_on: DecideOn
     source: Source
@@ -69,10 +70,10 @@ def needs(rule: Rule | Cost, confidence: float, power: float = 0.8) -> Iterator[
     """
     if isinstance(rule, Cost):
         limit = rule.threshold.limit
-        rows = tuple(_fewest(lambda n, k=k: _cost_holds(rule, n, k, confidence), max(k, 1)) for k in FLIPS)
-        yield Need(rule.id, None, False, None, limit, True, rule.decide_on, rule.source, rows, None)
+        rows = tuple(_rows_of_cost(rule, flips, confidence) for flips in FLIPS)
+        yield Need(rule.id, None, False, None, limit, False, True, rule.decide_on, rule.source, rows, None)
         return
-    limits = [(False, None, rule.threshold.limit, rule.source)]
+    limits: list[tuple[bool, Value, float, Source]] = [(False, None, rule.threshold.limit, rule.source)]
     limits += [(True, over.cell, over.threshold.limit, over.source) for over in rule.overrides]
     for of_cell, cell, limit, source in limits:
         least = rule.at_least_n or 1
@@ -80,7 +81,19 @@ def needs(rule: Rule | Cost, confidence: float, power: float = 0.8) -> Iterator[
         found = power_at(rule.rate, limit, rule.at_most, None, power, confidence)
         if found is not None:
             found = Power(power, found.rate, max(found.first, least), max(found.always, least))
-        yield Need(rule.id, rule.by, of_cell, cell, limit, rule.at_most, rule.decide_on, source, rows, found)
+        yield Need(
+            rule=rule.id,
+            by=rule.by,
+            of_cell=of_cell,
+            cell=cell,
+            limit=limit,
+            percent=rule.rate.percent,
+            at_most=rule.at_most,
+            decide_on=rule.decide_on,
+            source=source,
+            rows=rows,
+            power=found,
+        )
 
 
 def rows_that_prove(of: Rate | Measure, limit: float, at_most: bool, flips: int, confidence: float) -> int | None:
@@ -88,6 +101,7 @@ def rows_that_prove(of: Rate | Measure, limit: float, at_most: bool, flips: int,
 
     Rows are those that the rate divides by. None where no number of rows does, or where it depends on more than flips.
 
+    >>> from gate.core.rates import rate
     >>> rows_that_prove(rate("nfr"), 0.01, True, 0, 0.95), rows_that_prove(rate("btc"), 0.99, False, 0, 0.95)
     (299, 299)
     """
@@ -131,6 +145,7 @@ def refused_from(of: Rate | Measure, limit: float, at_most: bool, rows: int, con
 
     For plain shares, None for others.
 
+    >>> from gate.core.rates import rate
     >>> refused_from(rate("nfr"), 0.03, True, 100, 0.95)
     7
     """
@@ -159,12 +174,14 @@ def _fewest(holds: Callable[[int], bool], start: int) -> int | None:
     return enough
 
 
-def _cost_holds(rule: Cost, n: int, flips: int, confidence: float) -> bool:
-    """Whether the cost is proven within its limit if ``flips`` of the dearest kind are seen, and nothing else."""
-    if rule.threshold.limit == inf:
-        return True
+def _rows_of_cost(rule: Cost, flips: int, confidence: float) -> int | None:
+    """The fewest rows that prove the cost within its limit if ``flips`` of the dearest kind are seen, and no others."""
     each = 1.0 - (1.0 - confidence) / (len(rule.negative) + len(rule.positive))
     dearest_first = sorted((price.amount for price in rule.negative), reverse=True)
     seen = np.asarray([float(flips), *[0.0] * (len(dearest_first) - 1)])
-    upper = clopper_pearson(seen, float(n), each).upper
-    return bool(np.dot(dearest_first, upper) * rule.per <= rule.threshold.limit)
+
+    def holds(n: int) -> bool:
+        upper = clopper_pearson(seen, float(n), each).upper
+        return bool(np.dot(dearest_first, upper) * rule.per <= rule.threshold.limit)
+
+    return _fewest(holds, max(flips, 1))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isnan
 from typing import Any
 
-from gate.core.flips import BY_CLASS, BY_OUTPUT
+from gate.core.flips import BY_CLASS, BY_OUTPUT, FlipCounts
 from gate.core.measures import NET_COST, OTHERS, RULE_NAMES, Measure
 from gate.core.rates import RATES, Rate, rate
 from gate.errors import did_you_mean
@@ -16,7 +17,6 @@ from gate.tasks.options import dimensions
 Mistake = tuple[Path, str]
 LIMITS = ("at_most", "at_least")
 _WARNINGS = {"warn_above": "at_most", "warn_below": "at_least"}
-_UNTESTED = (*OTHERS, "relative_nfr")  # without a p-value nothing is ever rejected, and all would pass
 _KINDS = ("rate", "must_not_regress", "net_cost")
 # what goes with which kind of rule, beside id, because, severity and locked
 _OF_GOLDEN: tuple[str, ...] = ()
@@ -125,11 +125,16 @@ def _rate(rule: dict[str, Any], path: Path, slices: list[str], evidence: dict[st
     decided = rule.get("decide_on") or evidence.get("decide_on", "proof")
     if rule.get("correction") is not None and (decided != "harm" or by is None):
         yield (*path, "correction"), "a correction goes with `by` and decide_on: harm; under proof every cell must pass"
-    if rule.get("correction") is not None and name in _UNTESTED:
+    if rule.get("correction") is not None and kind is not None and not _tested(kind):
         yield (*path, "correction"), f"there is no test of {name}, so nothing could stand after the correction"
     if kind is not None:
         yield from _limits(rule, path, kind, decided, chosen)
     yield from _overrides(rule, path, kind, decided, chosen)
+
+
+def _tested(kind: Rate | Measure) -> bool:
+    """Whether there is a p-value; without one nothing is ever rejected, and all would pass."""
+    return isinstance(kind, Rate) and not isnan(float(kind.worse_than(FlipCounts(1, 1, 1, 1, 1), 0.5)))
 
 
 def _limits(

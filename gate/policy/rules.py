@@ -12,7 +12,6 @@ from gate.core.rates import Rate
 from gate.tasks.options import TaskOptions
 from gate.tasks.slicing import Slicing
 
-
 GOLDEN = "golden set "
 """What the names of the dimensions begin with under which golden rows are counted; no slice is called so."""
 

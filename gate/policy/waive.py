@@ -112,9 +112,7 @@ def _holds_at(rule: AnyRule, limit: float, finding: Finding, measured: Measured,
         here = finding.cell.value
         others = [over for over in rule.overrides if type(over.cell) is not type(here) or over.cell != here]
         moved = replace(rule, overrides=(*others, Override(here, Threshold(limit), rule.source)))
-    elif isinstance(rule, Rule):
-        moved = replace(rule, threshold=Threshold(limit))
-    elif isinstance(rule, Cost):
+    elif isinstance(rule, (Rule, Cost)):
         moved = replace(rule, threshold=Threshold(limit))
     else:
         return True

@@ -23,11 +23,10 @@ from gate.data.tables import Table, open_table
 from gate.decisions.record import Contract, ExpectationRow, HoldoutRow, ModelRow, Promotable, Target
 from gate.engines.local import InProcess, ModelInfo, Worker, score
 from gate.errors import EvidenceError, GateError, Problem, UsageError
-from gate.policy.load import load_policy
 from gate.policy.rules import Policy
 from gate.registry.manifest import model_digest
 from gate.registry.registry import MissingAlias, ModelRef, Registry
-from gate.stories.columns import with_columns
+from gate.stories.columns import policy_for, with_columns
 from gate.stories.decide import BUILT_IN, Compared, Judgement, Progress, counted, day, decided, installed, nothing
 from gate.stories.holdout import HeldOut, Rows
 from gate.stories.log import log
@@ -77,7 +76,7 @@ def check(
         if not judged.allowed:
             print(judged.decision.findings)
     """
-    rules = policy if isinstance(policy, Policy) else load_policy(policy, environment)
+    rules = policy_for(policy, environment)
     rules = with_columns(rules, label=label, id=id)
     if not rules.task.needs_label:
         raise UsageError(

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from gate.errors import UsageError
+from gate.policy.load import load_policy
 from gate.policy.rules import Policy
+
+
+def policy_for(policy: str | os.PathLike[str] | Policy, environment: str | None) -> Policy:
+    """The policy as it is in an environment (None: in none); UsageError for one that was read for another."""
+    if not isinstance(policy, Policy):
+        return load_policy(policy, environment)
+    if environment is not None and environment != policy.environment:
+        read_for = "none" if policy.environment is None else repr(policy.environment)
+        raise UsageError(
+            f"the policy was read for the environment {read_for}, not for {environment!r}",
+            where=policy.file,
+            hint="give its path, or read it with load_policy(file, environment)",
+        )
+    return policy
 
 
 def with_columns(policy: Policy, *, label: str | None, id: str | None, id_needed: bool = False) -> Policy:

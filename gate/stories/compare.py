@@ -16,11 +16,10 @@ from gate.data.columns import batch_rows, require_columns
 from gate.data.digests import ContentDigest
 from gate.data.identity import UniqueIds
 from gate.data.tables import Table, open_table
-from gate.decisions.record import HoldoutRow, ModelRow, Promotable
+from gate.decisions.record import HoldoutRow, ModelRow, Promotable, Target
 from gate.errors import EvidenceError, Problem, UsageError
-from gate.policy.load import load_policy
 from gate.policy.rules import Policy
-from gate.stories.columns import with_columns
+from gate.stories.columns import policy_for, with_columns
 from gate.stories.decide import Compared, Judgement, Progress, counted, day, decided, nothing
 from gate.stories.holdout import HeldOut
 from gate.tasks.batch import Answers, Batch, Classes
@@ -67,7 +66,7 @@ def compare(
     ...     policy="policies/balanced.yaml", label="y", incumbent="old", candidate="new",
     ... )  # doctest: +SKIP
     """
-    rules = policy if isinstance(policy, Policy) else load_policy(policy, environment)
+    rules = policy_for(policy, environment)
     if predictions is None and (incumbent_predictions is None or candidate_predictions is None):
         raise UsageError(
             "no predictions",
@@ -94,7 +93,11 @@ def compare(
     task = KINDS[rules.task.kind](rules.task, Classes(rules.task.classes))
     found = counted(task, paired.batches(rows), rules, seed=seed, samples=samples, progress=progress)
     columns.held_out.finish()
-    compared = replace(paired.compared(rows), exclusions=columns.held_out.exclusions)
+    compared = replace(
+        paired.compared(rows),
+        target=Target(environment=rules.environment),
+        exclusions=columns.held_out.exclusions,
+    )
     return decided(rules, found, compared, seed=seed, as_of=as_of)
 
 
@@ -121,7 +124,7 @@ def _apart(**columns: str | None) -> None:
         if column is not None and (other := purposes.setdefault(column, purpose)) != purpose:
             raise UsageError(
                 f"{other} and {purpose} are the same column {column!r}",
-                where=f"--{purpose}",
+                where="holdout.noise_floor" if purpose.startswith("noise floor") else f"--{purpose}",
                 hint="each needs a column of its own",
             )
 
@@ -154,7 +157,8 @@ class _OneTable:
         self.table = table
         self._columns, self._incumbent, self._candidate = columns, incumbent, candidate
         self._scores = columns.scores("incumbent", "candidate")
-        _apart(label=columns.label, id=columns.id, incumbent=incumbent, candidate=candidate, **self._scores)
+        noise = {f"noise floor ({i + 1})": name for i, name in enumerate(columns.held_out.policy.holdout.noise_floor)}
+        _apart(label=columns.label, id=columns.id, incumbent=incumbent, candidate=candidate, **self._scores, **noise)
         require_columns(table, columns.wanted(incumbent=incumbent, candidate=candidate, **self._scores))
         self._digest = ContentDigest()
 
@@ -167,11 +171,11 @@ class _OneTable:
                 Answers.of(read[column], _scored(read, self._scores.get(f"score of {role}")))
                 for role, column in (("incumbent", self._incumbent), ("candidate", self._candidate))
             ]
-            batch = self._columns.held_out.rows(read, first).batch(answers[1], answers[0])
+            held_out = self._columns.held_out.rows(read, first)
             if self._columns.id is not None:
-                ids.update(batch.ids, first)
+                ids.update(held_out.ids, first)
             first += read.num_rows
-            yield batch
+            yield held_out.batch(answers[1], answers[0])
         if self._columns.id is not None:
             column = self._columns.id
             ids.check(lambda: (read[column] for read in self.table.batches(rows, [column])))

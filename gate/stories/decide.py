@@ -18,6 +18,7 @@ from gate.core.flips import FlippedRow, FlipTable, count, merge
 from gate.core.judgement import Verdict, verdict
 from gate.core.measured import Measured
 from gate.core.measures import EXCESS_CHURN, EXCESS_NFR
+from gate.core.outcomes import Outcomes
 from gate.core.paired import mcnemar_midp
 from gate.decisions.canonical import samples_to_bytes, sealed
 from gate.decisions.compose import cell_rows, confidence_bins, counts_row, flip_matrix, rate_rows
@@ -129,24 +130,36 @@ def counted(
     sums: dict[tuple[str, int], _Sum] = {}
     total = _Sum(samples)
     rows = 0
+    excluded = False
     for batch in batches:
         rows += len(batch)
         if not len(batch):
-            continue  # every row of it is excluded
+            excluded = policy.holdout.exclusions is not None
+            continue
         outcomes = task.outcomes(batch)
         total.add(count(outcomes, seed=seed, keep=samples))
         for number, answers in enumerate(batch.retrained if asked else ()):
-            noise = task.outcomes(replace(batch, candidate=answers))
+            noise = _noise(task, replace(batch, candidate=answers), policy.holdout.noise_floor[number])
             for name in asked:
                 part = count(beyond(outcomes, noise, churn=name == EXCESS_CHURN), seed=seed, keep=0)
                 sums.setdefault((name, number), _Sum(0)).add(part)
         progress("counting", rows, None)
     if not rows:
-        raise EvidenceError("it has no rows", where="held-out set", hint="nothing was checked, so nothing is allowed")
+        found = "every row of it is excluded" if excluded else "it has no rows"
+        raise EvidenceError(found, where="held-out set", hint="nothing was checked, so nothing is allowed")
     tables = {
         name: tuple(task.finish(part.table()) for (of, _), part in sorted(sums.items()) if of == name) for name in asked
     }
     return Counted(task.finish(total.table()), tables)
+
+
+def _noise(task: Task, batch: Batch, column: str) -> Outcomes:
+    """What a retrained incumbent's answers come to; what is wrong with them is not the candidate's fault."""
+    try:
+        return task.outcomes(batch)
+    except EvidenceError as error:
+        where = f"holdout.noise_floor, column {column!r}"
+        raise EvidenceError(problems=[replace(problem, where=where) for problem in error.problems]) from None
 
 
 def _asks(rule: AnyRule, name: str) -> bool:

@@ -59,20 +59,34 @@ class _Listed:
     ids: pa.Array
     seen: NDArray[np.bool_]
 
-    def marks(self, ids: pa.Array) -> NDArray[np.bool_]:
-        if ids.type != self.ids.type:
-            kinds = _family(ids.type), _family(self.ids.type)
+    def __post_init__(self) -> None:
+        flaw = _first_flaw(self.ids)
+        if flaw is not None:
+            raise EvidenceError(flaw, where=self.what, hint="each id stands there once")
+
+    def places(self, ids: pa.Array) -> pa.Array:
+        """For each row of a batch the place of its id in the file, null where it is not there."""
+        here, there = (_decoded(one) for one in (ids, self.ids))
+        if here.type != there.type:
+            kinds = _family(here.type), _family(there.type)
             if kinds[0] != kinds[1]:
                 raise EvidenceError(
                     f"its ids are {self.ids.type}, those of the held-out set {ids.type}",
                     where=self.what,
-                    hint="1 and '1' are not the same id: cast one side",
+                    hint="1 and '1' are not the same id: cast one side, a file of text without quotes is best Parquet",
                 )
-            self.ids = self.ids.cast(ids.type)
-        places = pc.index_in(ids, value_set=self.ids)
-        found = places.drop_null().to_numpy()
-        self.seen[found] = True
-        return np.asarray(pc.is_valid(places).to_numpy(zero_copy_only=False))
+            wide = pa.int64() if kinds[0] == "integer" else pa.large_string()
+            try:
+                here, there = here.cast(wide), there.cast(wide)
+            except pa.ArrowInvalid as error:
+                hint = "write them as text"
+                raise EvidenceError(f"ids are too large: {error}", where=self.what, hint=hint) from None
+        places = pc.index_in(here, value_set=there)
+        self.seen[places.drop_null().to_numpy()] = True
+        return places
+
+    def marks(self, ids: pa.Array) -> NDArray[np.bool_]:
+        return np.asarray(pc.is_valid(self.places(ids)).to_numpy(zero_copy_only=False))
 
     def finish(self) -> None:
         absent = np.flatnonzero(~self.seen)
@@ -126,8 +140,12 @@ class HeldOut:
         if label is None:
             label = pa.nulls(read.num_rows) if holdout.label is None else read[holdout.label]
         slices = self._slices.codes({name: read[name] for name in self._slices.columns})
+        counts = self._counting(ids)
         for rule, listed in self._golden.items():
-            slices[rule.by] = Codes(np.where(self._is_golden(rule, listed, read, ids), 0, -1), (True,))
+            golden = self._is_golden(rule, listed, read, ids)
+            if counts is not None and (golden & ~counts).any():
+                raise _both(rule, ids.filter(pa.array(golden & ~counts)))
+            slices[rule.by] = Codes(np.where(golden, 0, -1), (True,))
         return Rows(
             ids=ids,
             label=label,
@@ -137,7 +155,7 @@ class HeldOut:
             cluster=None if holdout.cluster is None else self._cluster(read[holdout.cluster], first_row),
             weight=None if holdout.weight is None else self._weight(read[holdout.weight], first_row),
             retrained=tuple(read[column] for column in holdout.noise_floor),
-            counts=self._counting(ids),
+            counts=counts,
         )
 
     def finish(self) -> None:
@@ -151,12 +169,16 @@ class HeldOut:
             return None
         where = f"golden set {rule.file}"
         table = open_table(rule.file, what="golden set")
-        names = table.schema.names
-        column = self.policy.holdout.id if self.policy.holdout.id in names else names[0]
-        if len(names) > 1 and column != self.policy.holdout.id:
-            hint = "one column with the ids, or one named as holdout.id says"
-            raise UsageError(f"which of its {len(names)} columns holds the ids?", where=where, hint=hint)
-        ids = _all_of(table, str(column))
+        names = (self.policy.holdout.id, "id")
+        column = next((name for name in names if name in table.schema.names), None)
+        if column is None:  # not just the only column there is: without a header the first id would name it
+            wanted = " or ".join(repr(name) for name in dict.fromkeys(names) if name is not None)
+            raise UsageError(
+                f"no column {wanted}; found {', '.join(map(repr, table.schema.names))}",
+                where=where,
+                hint="the first line names the columns; that of the ids is called as holdout.id says, or id",
+            )
+        ids = _all_of(table, column)
         if not len(ids):
             raise EvidenceError("it has no ids", where=where, hint="a golden set without rows guards nothing")
         return _Listed(where, ids, np.zeros(len(ids), dtype=np.bool_))
@@ -183,17 +205,16 @@ class HeldOut:
                     f"row {row} has no {missing}", where=where, hint="an exclusion has a reason and an owner"
                 )
         ids = _all_of(table, "id")
-        return _Listed(where, ids, np.zeros(len(ids), dtype=np.bool_)), told
+        return (_Listed(where, ids, np.zeros(len(ids), dtype=np.bool_)) if len(ids) else None), told
 
     def _counting(self, ids: pa.Array) -> NDArray[np.bool_] | None:
         if self._exclusions is None:
             return None
-        out = self._exclusions.marks(ids)
-        places = pc.index_in(ids, value_set=self._exclusions.ids).drop_null().to_pylist()
-        for place in places:
+        places = self._exclusions.places(ids)
+        for place in places.drop_null().to_pylist():
             told = self._reasons[place]
             self.excluded_rows[told] = self.excluded_rows.get(told, 0) + 1
-        return ~out
+        return np.asarray(places.is_null().to_numpy(zero_copy_only=False))
 
     def _is_golden(
         self, rule: Golden, listed: _Listed | None, read: pa.RecordBatch, ids: pa.Array
@@ -210,10 +231,11 @@ class HeldOut:
         return np.asarray(pc.fill_null(column, False).to_numpy(zero_copy_only=False))
 
     def _cluster(self, column: pa.Array, first_row: int) -> Codes:
-        if column.null_count:
-            row = first_row + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+        missing = _decoded(column).is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
+        if missing.any():
+            row = first_row + int(np.argmax(missing))
             raise EvidenceError(
-                f"{column.null_count} rows of one batch are in no cluster, first at row {row}",
+                f"{int(missing.sum())} rows of one batch are in no cluster, first at row {row}",
                 where=f"column {self.policy.holdout.cluster!r}",
                 hint="a row that belongs to nobody else is a cluster of its own: give it a name of its own",
             )
@@ -239,6 +261,31 @@ class HeldOut:
 def _all_of(table: Any, column: str) -> pa.Array:
     parts = [read[column] for read in table.batches(65_536, [column])]
     return pa.concat_arrays(parts) if parts else pa.array([], table.schema.field(column).type)
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _first_flaw(ids: pa.Array) -> str | None:
+    """The first row of a file of ids that has none, or one that stood there before."""
+    seen: set[Any] = set()
+    for row, value in enumerate(ids.to_pylist()):
+        if value is None:
+            return f"row {row} has no id"
+        if value in seen:
+            return f"row {row}: the id {value!r} stands there a second time"
+        seen.add(value)
+    return None
+
+
+def _both(rule: Golden, ids: pa.Array) -> EvidenceError:
+    some = ", ".join(repr(value) for value in ids.slice(0, 3).to_pylist())
+    return EvidenceError(
+        f"{len(ids)} of its rows are excluded ({some}{', ...' if len(ids) > 3 else ''})",
+        where=f"golden set {rule.file or rule.id}",
+        hint="a golden row must count: take it out of the exclusions, or out of the golden set",
+    )
 
 
 def _family(kind: pa.DataType) -> str:

@@ -1,4 +1,4 @@
-"""What a held-out set of a given size can decide, whatever the models answer: each rule at its best and at its worst."""
+"""What a held-out set of a given size can decide, whatever the models answer: each rule at its best and its worst."""
 
 from __future__ import annotations
 
@@ -243,4 +243,3 @@ def _doubt(rule: Rule, never: bool, what: str, by: str | None, told: list[str], 
     more = f" and {some - len(told):,} more" if some > len(told) else ""
     cells = f"{some:,} of {of:,} cells: " if of > 1 else ""
     return Doubt(rule.id, never, f"{what}: {cells}{', '.join(told)}{more}", rule.source)
-

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gate.core.flips import BY_CLASS, BY_OUTPUT, FlipTable
 from gate.core.outcomes import Outcomes
+from gate.core.rates import Rate
 from gate.data.columns import batch_rows, require_columns
 from gate.data.identity import UniqueIds
 from gate.data.tables import Table, open_table
@@ -85,7 +86,7 @@ def read_sizes(
     held_out = HeldOut(policy)
     require_columns(table, held_out.wanted)
     # What goes beyond the noise of retraining needs a candidate; here there is none.
-    plain = tuple(rule for rule in policy.rules if not (isinstance(rule, Rule) and rule.rate.name.startswith("excess_")))
+    plain = tuple(rule for rule in policy.rules if not isinstance(rule, Rule) or isinstance(rule.rate, Rate))
     found = counted(_task(policy), _batches(table, held_out), replace(policy, rules=plain), seed=0, samples=0)
     held_out.finish()
     cells = {by: of for by, of in found.table.cells.items() if by != BY_OUTPUT}

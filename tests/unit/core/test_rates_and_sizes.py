@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gate.core.bounds import clopper_pearson
 from gate.core.clusters import durkalski
 from gate.core.flips import FlipCounts, FlipTable
 from gate.core.measured import Measured
@@ -13,12 +14,12 @@ from gate.core.rates import NAMES, RATES, rate
 from gate.core.sample_size import most_flips_allowed, rows_for_power, rows_needed, rows_to_certify
 
 
-def test_the_eleven_names_are_those_of_the_definitions():
+def test_the_names_are_those_of_the_definitions_and_the_ratio_of_error_rates():
     assert NAMES == (
-        "error_rate", "error_rate_change", "nfr", "pfr", "relative_nfr", "nfi", "btc", "bec", "churn",
+        "error_rate", "error_rate_change", "nfr", "pfr", "error_rate_ratio", "relative_nfr", "nfi", "btc", "bec", "churn",
         "wrong_to_different_wrong",
     )  # fmt: skip
-    assert len(RATES) == 11
+    assert len(RATES) == 12
 
 
 @pytest.mark.parametrize(
@@ -161,3 +162,12 @@ def test_durkalski_weighs_clusters_alike_and_forgets_empty_ones():
 def test_durkalski_refuses_counts_that_cannot_be(b, c, n):
     with pytest.raises(ValueError, match="cluster"):
         durkalski(b, c, n)
+
+
+def test_the_ratio_of_error_rates_is_bounded_by_the_bounds_of_both():
+    counts = FlipCounts(both_right=880, negative=30, positive=50, wrong_same=30, wrong_different=10)
+    found = rate("error_rate_ratio").estimate(counts, 0.95)
+    assert float(found.estimate) == pytest.approx(70 / 90)
+    new, old = clopper_pearson(70, 1000, 0.975), clopper_pearson(90, 1000, 0.975)
+    assert float(found.lower) == pytest.approx(float(new.lower / old.upper))
+    assert float(found.upper) == pytest.approx(float(new.upper / old.lower))

@@ -67,27 +67,29 @@ def test_a_finding_shows_estimate_deciding_bound_and_margin_in_the_rates_own_uni
     (found,) = judged("  - {id: r, rate: nfr, at_most: 2%, because: why}", {"a": OVER})
     assert (found.rule, found.rate, found.of, found.cell) == ("r", "nfr", None, Cell("overall"))
     assert (found.numerator, found.n, found.limit, found.at_most, found.because) == (60, 1000, 0.02, True, "why")
-    assert (found.estimate, found.side) == (0.06, "upper")
-    assert found.bound is not None and 0.06 < found.bound < 0.08
+    assert (found.estimate, found.side) == (0.06, "lower")  # a failure is proven by the favourable bound
+    assert found.bound is not None and 0.02 < found.bound < 0.06
     assert found.margin == pytest.approx(0.02 - found.bound)
     assert found.p_value is not None and found.p_value > 0.99
     assert (found.rows_needed, found.note, found.source) == (None, None, Source("p.yaml", 4))
 
 
 @pytest.mark.parametrize(
-    ("rule", "side"),
+    ("rule", "side", "of_failure"),
     [
-        ("rate: nfr, at_most: 2%", "upper"),
-        ("rate: nfr, at_most: 2%, decide_on: harm", "lower"),
-        ("rate: nfr, at_most: 2%, decide_on: estimate", "estimate"),
-        ("rate: btc, at_least: 0.98", "lower"),
-        ("rate: btc, at_least: 0.98, decide_on: harm", "upper"),
-        ("rate: btc, at_least: 0.98, decide_on: estimate", "estimate"),
+        ("rate: nfr, at_most: 2%", "upper", "lower"),
+        ("rate: nfr, at_most: 2%, decide_on: harm", "upper", "lower"),
+        ("rate: nfr, at_most: 2%, decide_on: estimate", "estimate", "estimate"),
+        ("rate: btc, at_least: 0.98", "lower", "upper"),
+        ("rate: btc, at_least: 0.98, decide_on: harm", "lower", "upper"),
+        ("rate: btc, at_least: 0.98, decide_on: estimate", "estimate", "estimate"),
     ],
 )
-def test_the_number_that_is_held_against_the_limit_is_the_one_that_decides(rule, side):
-    (found,) = judged(f"  - {{id: r, {rule}}}", {"a": NEAR})
-    bounds = rate(found.rate).estimate(FlipCounts(*NEAR), 0.95)
+@pytest.mark.parametrize("counts", [UNDER, NEAR, OVER])
+def test_the_number_that_is_held_against_the_limit_is_the_one_that_decides(rule, side, of_failure, counts):
+    (found,) = judged(f"  - {{id: r, {rule}}}", {"a": counts})
+    side = of_failure if found.status is Status.FAIL else side
+    bounds = rate(found.rate).estimate(FlipCounts(*counts), 0.95)
     assert found.side == side
     assert found.bound == pytest.approx(float(getattr(bounds, side)))
     assert found.margin == pytest.approx(abs(found.limit - found.bound) * (1 if found.margin > 0 else -1))

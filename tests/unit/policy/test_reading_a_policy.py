@@ -113,7 +113,7 @@ def test_a_limit_is_in_the_rates_own_unit(value, name, number):
 
 
 def test_a_bare_limit_on_a_share_says_what_it_would_mean():
-    assert limit(3, rate("nfr")) == "a limit on nfr carries a % sign: '3%' is 3 in a hundred; found 3"
+    assert limit(3, rate("nfr")) == "a limit on nfr carries a % sign; found 3, did you mean '3%'?"
 
 
 def test_parts_of_the_document_are_found_by_their_path():
