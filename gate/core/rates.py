@@ -278,7 +278,7 @@ _TABLE = (
         "error_rate_ratio", "error rate ratio",
         "error rate of the candidate over that of the incumbent; below 1 the candidate is better on average",
         "error_rate of candidate / error_rate of incumbent", "by definition",
-        _candidate_wrong, _incumbent_wrong, method=RATIO, percent=False, high=float("inf"),
+        _candidate_wrong, _all, method=RATIO, percent=False, high=float("inf"),
     ),
     _RelativeNFR(
         "relative_nfr", "relative NFR",

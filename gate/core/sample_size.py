@@ -53,12 +53,26 @@ def rows_for_power(limit: float, true_rate: float, power: float = 0.8, confidenc
     # Normal approximation with a wide margin: behind it the power only grows.
     z = 1.0 + math.sqrt(-2.0 * math.log(1.0 - confidence)) + math.sqrt(-2.0 * math.log(1.0 - power))
     most = int(4 * (z * math.sqrt(limit) / (limit - true_rate)) ** 2 + 10 / limit)
-    n = np.arange(1, most + 1, dtype=np.float64)
-    allowed = most_flips_allowed(n, limit, confidence)
-    reached = np.where(allowed >= 0, special.bdtr(np.maximum(allowed, 0), n.astype(np.int64), true_rate), 0.0) >= power
-    first = int(np.argmax(reached)) + 1
-    below = np.flatnonzero(~reached)
-    return first, (int(below[-1]) + 2 if len(below) else 1)
+    # Between the n from which one flip more is allowed and the next such n, more rows only make the allowed flips less
+    # likely: the power is highest where a tooth of the saw begins, and lowest just before the next one.
+    flips = np.arange(int(most_flips_allowed(np.asarray([float(most)]), limit, confidence)[0]) + 2, dtype=np.float64)
+    begins = _first_certified(flips, limit, confidence)
+    highest = special.bdtr(flips, begins.astype(np.int64), true_rate)
+    lowest = special.bdtr(flips[:-1], begins[1:].astype(np.int64) - 1, true_rate)
+    first = int(begins[int(np.argmax(highest >= power))])
+    below = np.flatnonzero(lowest < power)
+    return first, int(begins[int(below[-1]) + 1] if len(below) else begins[0])
+
+
+def _first_certified(flips: Floats, limit: float, confidence: float) -> Floats:
+    """For each number of flips the smallest n that certifies ``limit`` with them."""
+    low, high = flips.copy(), np.ceil((flips + 1.0) * (2.0 - np.log(1.0 - confidence)) / limit) + 1.0
+    while np.any(high - low > 1):
+        middle = np.floor((low + high) / 2)
+        fits = binomial_tail(flips, middle, limit)[0] <= 1.0 - confidence
+        move = high - low > 1
+        low, high = np.where(move & ~fits, middle, low), np.where(move & fits, middle, high)
+    return high
 
 
 def most_flips_allowed(n: Floats, limit: float | Floats, confidence: float) -> Floats:

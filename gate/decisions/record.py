@@ -240,7 +240,10 @@ class SamplesRow:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the judgement rests on. ``candidate`` and ``incumbent`` are models, or columns of a file of predictions."""
+    """What the judgement rests on. ``candidate`` and ``incumbent`` are models, or columns of a file of predictions.
+
+    ``files`` are the golden sets and exclusions that the policy names, with the digests of their content.
+    """
 
     candidate: ModelRow
     incumbent: ModelRow | None
@@ -250,6 +253,7 @@ class Provenance:
     batch_rows: int
     isolation: str
     tools: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from gate.policy.source import Document, Path, Position, read
 
 _ALWAYS_DECIDES = ("evidence", "on_missing_incumbent")
 _DECIDES_IF_STATED = ("task", "holdout")
+_WEIGH_ROWS = ("exclusions", "weight", "cluster")  # of the held-out set: which rows count, and for how much
 
 
 @dataclass(frozen=True)
@@ -247,6 +248,11 @@ def _restated(parent: Family, child: Family, rules_of_child: str) -> Iterator[tu
             stated = child.data[key]
             for path in [(key, below) for below in stated] if isinstance(stated, dict) else [(key,)]:
                 yield str(child.at(path)), f"{'.'.join(path)}: decides rule {some!r}, which is locked in {where}"
+    stated, above = (family.data.get("holdout") for family in (child, parent))
+    for key in _WEIGH_ROWS:
+        if isinstance(stated, dict) and key in stated and not (isinstance(above, dict) and key in above):
+            path = ("holdout", key)
+            yield str(child.at(path)), f"{'.'.join(path)}: decides rule {some!r}, which is locked in {where}"
     for key in (key for key in _DECIDES_IF_STATED if key in child.data):
         for path in _both_state(parent.data.get(key), child.data.get(key), (key,)):
             yield str(child.at(path)), f"{'.'.join(path)}: decides rule {some!r}, which is locked in {where}"

@@ -20,14 +20,15 @@ from gate.data.columns import batch_rows, require_columns
 from gate.data.digests import ContentDigest
 from gate.data.identity import UniqueIds
 from gate.data.tables import Table, open_table
-from gate.decisions.record import Contract, ExpectationRow, HoldoutRow, ModelRow, Promotable, Target
+from gate.decisions.record import HoldoutRow, ModelRow, Promotable, Target
 from gate.engines.local import InProcess, ModelInfo, Worker, score
 from gate.errors import EvidenceError, GateError, Problem, UsageError
 from gate.policy.rules import Policy
 from gate.registry.manifest import model_digest
 from gate.registry.registry import MissingAlias, ModelRef, Registry
 from gate.stories.columns import policy_for, with_columns
-from gate.stories.decide import BUILT_IN, Compared, Judgement, Progress, counted, day, decided, installed, nothing
+from gate.stories.contract import contract_of
+from gate.stories.decide import Compared, Judgement, Progress, counted, day, decided, installed, nothing
 from gate.stories.holdout import HeldOut, Rows
 from gate.stories.log import log
 from gate.tasks.batch import Classes
@@ -104,7 +105,7 @@ def check(
             started[role].load(side.folder)
 
         progress("checking the contract", 0, None)
-        contract, agreed = _contract(rules, holdout)
+        contract, agreed = contract_of(rules, holdout)
 
         progress("loading the models", 0, None)
         infos = {role: started[role].ready() for role in sides}
@@ -133,6 +134,7 @@ def check(
             promotable=promotable,
             contract=contract,
             exclusions=held_out.exclusions,
+            files=held_out.files,
             uses_before=registry.uses(experiment, reader.digest, sides["candidate"].digest),
             notes=() if "incumbent" in sides else (f"there is no {incumbent} to compare with",),
             tools=installed("mlflow"),
@@ -230,38 +232,6 @@ def _model_row(side: _Side, info: ModelInfo) -> ModelRow:
     return ModelRow(
         ref.uri, ref.name, ref.version, ref.alias, ref.model_id, ref.run_id, side.digest, dict(info.versions)
     )
-
-
-# contract
-
-
-def _contract(rules: Policy, holdout: Table) -> tuple[Contract, str | None]:
-    """The contract as met, with the digest of the rows that it was met by; EvidenceError where it is not met."""
-    if rules.holdout.contract is None:
-        return Contract("met", BUILT_IN), None
-    from gate.data.contract import check_contract, read_suite
-
-    report = check_contract(holdout, read_suite(rules.holdout.contract))
-    if report.status != "met":
-        raise EvidenceError(
-            problems=[
-                Problem(
-                    f"{result.type} {_arguments(result.kwargs)} {result.status}: {result.message}",
-                    f"contract {report.suite}",
-                    "mend the held-out set, or the contract"
-                    if result.status == "broken"
-                    else "the expectation itself could not be checked, and what is not checked is refused",
-                )
-                for result in report.results
-                if result.status != "met"
-            ]
-        )
-    rows = tuple(ExpectationRow(r.type, r.kwargs, r.status, r.observed, r.message or None) for r in report.results)
-    return Contract("met", BUILT_IN, report.suite, report.digest, rows), report.content_digest
-
-
-def _arguments(kwargs: Any) -> str:
-    return "(" + ", ".join(f"{key}={value!r}" for key, value in kwargs.items()) + ")"
 
 
 # score

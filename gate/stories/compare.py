@@ -20,6 +20,7 @@ from gate.decisions.record import HoldoutRow, ModelRow, Promotable, Target
 from gate.errors import EvidenceError, Problem, UsageError
 from gate.policy.rules import Policy
 from gate.stories.columns import policy_for, with_columns
+from gate.stories.contract import contract_of
 from gate.stories.decide import Compared, Judgement, Progress, counted, day, decided, nothing
 from gate.stories.holdout import HeldOut
 from gate.tasks.batch import Answers, Batch, Classes
@@ -89,14 +90,19 @@ def compare(
             raise UsageError("name the column of predictions", where="gate compare", hint="--prediction COL")
         assert incumbent_predictions is not None and candidate_predictions is not None  # seen to above
         paired = _TwoTables(_opened(incumbent_predictions), _opened(candidate_predictions), columns, prediction)
+    contract, agreed = contract_of(rules, paired.table)
     rows = rows_per_batch or batch_rows(paired.table)
     task = KINDS[rules.task.kind](rules.task, Classes(rules.task.classes))
     found = counted(task, paired.batches(rows), rules, seed=seed, samples=samples, progress=progress)
     columns.held_out.finish()
+    if agreed is not None and agreed != paired.digest:
+        raise EvidenceError("it changed while it was read", where=paired.table.uri, hint="compare a copy of it")
     compared = replace(
         paired.compared(rows),
+        contract=contract,
         target=Target(environment=rules.environment),
         exclusions=columns.held_out.exclusions,
+        files=columns.held_out.files,
     )
     return decided(rules, found, compared, seed=seed, as_of=as_of)
 
@@ -180,8 +186,13 @@ class _OneTable:
             column = self._columns.id
             ids.check(lambda: (read[column] for read in self.table.batches(rows, [column])))
 
+    @property
+    def digest(self) -> str:
+        """The digest of the table that the contract is about."""
+        return self._digest.hexdigest()
+
     def compared(self, rows: int) -> Compared:
-        digest = self._digest.hexdigest()
+        digest = self.digest
         return Compared(
             candidate=ModelRow(f"{self.table.uri}#{self._candidate}"),
             incumbent=ModelRow(f"{self.table.uri}#{self._incumbent}"),
@@ -314,6 +325,11 @@ class _TwoTables:
                         hint="both models must be held against the same truth",
                     )
         return label
+
+    @property
+    def digest(self) -> str:
+        """The digest of the table that the contract is about: the incumbent's."""
+        return self._digests[0].hexdigest()
 
     def compared(self, rows: int) -> Compared:
         here, there = (digest.hexdigest() for digest in self._digests)

@@ -102,6 +102,7 @@ class Compared:
     promotable: Promotable = Promotable(False)
     contract: Contract = Contract("met", BUILT_IN)
     exclusions: tuple[Mapping[str, Any], ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
     uses_before: int | None = None
     notes: tuple[str, ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
@@ -246,6 +247,7 @@ def decided(
             batch_rows=compared.batch_rows,
             isolation=compared.isolation,
             tools={**_tools(), **compared.tools},
+            files=compared.files,
         ),
     )
     return Judgement(sealed(decision), table.samples)

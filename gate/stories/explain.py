@@ -255,7 +255,7 @@ def _no_number(rule: Rule) -> str:
     name = rule.rate.name
     if name == "error_rate_change":
         return "How many rows that takes depends on how many rows flip both ways: `gate check` says what is lacking."
-    if name == "relative_nfr":
+    if isinstance(rule.rate, Rate) and not rule.rate.share:
         return "How many rows that takes depends on the errors of both models too: `gate check` says what is lacking."
     if not isinstance(rule.rate, Rate):
         return "How many rows that takes depends on how far the retrained incumbents differ among themselves."

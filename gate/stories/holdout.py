@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gate.core.outcomes import Codes
-from gate.data.tables import open_table
+from gate.data.digests import ContentDigest
+from gate.data.tables import Table, open_table
 from gate.errors import EvidenceError, UsageError, did_you_mean
 from gate.policy.rules import Golden, Policy
 from gate.tasks.batch import Answers, Batch
@@ -104,11 +105,14 @@ class _Listed:
 class HeldOut:
     """Reads batches as a policy says; one for each run, since it remembers which listed ids it saw.
 
+    ``files`` holds the digests of the files that the policy lists rows in: golden sets and exclusions.
+
     UsageError where a file that the policy names is absent, EvidenceError where it is unreadable.
     """
 
     policy: Policy
     excluded_rows: dict[tuple[str, str], int] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         holdout = self.policy.holdout
@@ -164,11 +168,20 @@ class HeldOut:
             if listed is not None:
                 listed.finish()
 
+    def _opened(self, file: str, what: str) -> Table:
+        """The table of a listed file, whose digest is kept for the record."""
+        table = open_table(file, what=what)
+        digest = ContentDigest(table.schema)
+        for read in table.batches(65_536):
+            digest.update(read)
+        self.files[file] = digest.hexdigest()
+        return table
+
     def _listed(self, rule: Golden) -> _Listed | None:
         if rule.file is None:
             return None
         where = f"golden set {rule.file}"
-        table = open_table(rule.file, what="golden set")
+        table = self._opened(rule.file, "golden set")
         names = (self.policy.holdout.id, "id")
         column = next((name for name in names if name in table.schema.names), None)
         if column is None:  # not just the only column there is: without a header the first id would name it
@@ -187,7 +200,7 @@ class HeldOut:
         if file is None:
             return None, []
         where = f"exclusions {file}"
-        table = open_table(file, what="exclusions")
+        table = self._opened(file, "exclusions")
         lacking = [name for name in ("id", "reason", "owner") if name not in table.schema.names]
         if lacking:
             near = did_you_mean(lacking[0], table.schema.names)

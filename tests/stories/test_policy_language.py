@@ -627,3 +627,37 @@ def test_a_policy_that_was_read_for_another_environment_is_not_taken_for_this_on
     assert gate.compare(tmp_path / "d.parquet", policy=read, environment="staging", **options).allowed
     with pytest.raises(UsageError, match="was read for the environment none, not for 'staging'"):
         gate.compare(tmp_path / "d.parquet", policy=load_policy(tmp_path / "p.yaml"), environment="staging", **options)
+
+
+def test_a_contract_is_held_by_compare_too(tmp_path):
+    import json
+
+    expected = {"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "y", "value_set": ["a"]}}
+    (tmp_path / "suite.json").write_text(json.dumps({"name": "labels", "expectations": [expected]}))
+    (tmp_path / "p.yaml").write_text(
+        "version: 1\nname: p\nholdout: {label: y, contract: suite.json}\nrules:\n  - {id: few, rate: nfr, at_most: 5%}\n"
+    )
+    table = {"y": ["a"] * 100, "old": ["a"] * 100, "new": ["a"] * 100}
+    met = gate.compare(table, policy=tmp_path / "p.yaml", incumbent="old", candidate="new")
+    assert (met.decision.contract.status, met.decision.contract.suite) == ("met", "labels")
+    with pytest.raises(EvidenceError, match="expect_column_values_to_be_in_set .* broken"):
+        gate.compare({**table, "y": ["a"] * 99 + ["b"]}, policy=tmp_path / "p.yaml", incumbent="old", candidate="new")
+
+
+def test_the_files_that_list_rows_are_digested_into_the_decision(tmp_path):
+    (tmp_path / "golden.csv").write_text("id\nr1\nr2\n")
+    (tmp_path / "p.yaml").write_text(
+        "version: 1\nname: p\nholdout: {id: id, label: y}\nrules:\n"
+        "  - {id: golden, must_not_regress: golden.csv}\n  - {id: few, rate: nfr, at_most: 5%}\n"
+    )
+    table = {"id": [f"r{i}" for i in range(100)], "y": ["a"] * 100, "old": ["a"] * 100, "new": ["a"] * 100}
+
+    def files():
+        return gate.compare(
+            table, policy=tmp_path / "p.yaml", incumbent="old", candidate="new"
+        ).decision.provenance.files
+
+    before = files()
+    assert list(before) == [str(tmp_path / "golden.csv")]
+    (tmp_path / "golden.csv").write_text("id\nr1\nr3\n")
+    assert files() != before

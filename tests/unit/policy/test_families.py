@@ -390,3 +390,13 @@ def test_a_cost_that_nothing_could_ever_incur_or_bound_is_a_mistake(said, found)
         parse_policy(COSTLY % said)
     assert [p.found.split(": ", 2)[-1] for p in error.value.problems] == [found] or found in str(error.value)
     assert parse_policy(COSTLY % "task: {classes: [legit, fraud]}")
+
+
+@pytest.mark.parametrize("key", ["exclusions", "weight", "cluster"])
+def test_a_child_of_a_locked_policy_cannot_say_which_rows_count(tmp_path, key):
+    (tmp_path / "org.yaml").write_text(
+        "version: 1\nname: org\nrules:\n  - {id: few, rate: nfr, at_most: 5%, locked: true}\n"
+    )
+    (tmp_path / "p.yaml").write_text(f"extends: org.yaml\nholdout: {{label: y, {key}: x}}\n")
+    with pytest.raises(UsageError, match=rf"p\.yaml:2:\d+: holdout\.{key}: decides rule 'few', which is locked in"):
+        load_policy(tmp_path / "p.yaml")

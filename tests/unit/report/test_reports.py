@@ -62,7 +62,7 @@ def named(names: list[str], copies: int = 40) -> dict[str, list[Any]]:
     """Every name as label, output, slice and id; the first copy of each is broken by the update."""
     y = [name for name in names for _ in range(copies)]
     new = [names[(i // copies + 1) % len(names)] if i % copies == 0 else y[i] for i in range(len(y))]
-    return {"id": [f"{name}{i}" for i, name in enumerate(y)], "y": y, "old": list(y), "new": new, "site": list(y)}
+    return {"id": [f"{name}/{i}" for i, name in enumerate(y)], "y": y, "old": list(y), "new": new, "site": list(y)}
 
 
 RULES = (

@@ -1,0 +1,40 @@
+"""The contract of the held-out set: met, or the story ends here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gate.data.tables import Table
+from gate.decisions.record import Contract, ExpectationRow
+from gate.errors import EvidenceError, Problem
+from gate.policy.rules import Policy
+from gate.stories.decide import BUILT_IN
+
+
+def contract_of(rules: Policy, holdout: Table) -> tuple[Contract, str | None]:
+    """The contract as met, with the digest of the rows that it was met by; EvidenceError where it is not met."""
+    if rules.holdout.contract is None:
+        return Contract("met", BUILT_IN), None
+    from gate.data.contract import check_contract, read_suite
+
+    report = check_contract(holdout, read_suite(rules.holdout.contract))
+    if report.status != "met":
+        raise EvidenceError(
+            problems=[
+                Problem(
+                    f"{result.type} {_arguments(result.kwargs)} {result.status}: {result.message}",
+                    f"contract {report.suite}",
+                    "mend the held-out set, or the contract"
+                    if result.status == "broken"
+                    else "the expectation itself could not be checked, and what is not checked is refused",
+                )
+                for result in report.results
+                if result.status != "met"
+            ]
+        )
+    rows = tuple(ExpectationRow(r.type, r.kwargs, r.status, r.observed, r.message or None) for r in report.results)
+    return Contract("met", BUILT_IN, report.suite, report.digest, rows), report.content_digest
+
+
+def _arguments(kwargs: Any) -> str:
+    return "(" + ", ".join(f"{key}={value!r}" for key, value in kwargs.items()) + ")"
