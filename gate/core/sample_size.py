@@ -72,7 +72,7 @@ def _first_certified(flips: Floats, limit: float, confidence: float) -> Floats:
         fits = binomial_tail(flips, middle, limit)[0] <= 1.0 - confidence
         move = high - low > 1
         low, high = np.where(move & ~fits, middle, low), np.where(move & fits, middle, high)
-    return high
+    return np.asarray(high)
 
 
 def most_flips_allowed(n: Floats, limit: float | Floats, confidence: float) -> Floats:

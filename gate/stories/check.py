@@ -124,6 +124,7 @@ def check(
         reader.finish(agreed)
 
         target, promotable = _target(registry, rules, sides)
+        uses, notes = _uses(registry, experiment, reader.digest, sides["candidate"].digest) if log_run else (None, ())
         compared = Compared(
             candidate=_model_row(sides["candidate"], infos["candidate"]),
             incumbent=_model_row(sides["incumbent"], infos["incumbent"]) if "incumbent" in sides else None,
@@ -135,8 +136,8 @@ def check(
             contract=contract,
             exclusions=held_out.exclusions,
             files=held_out.files,
-            uses_before=registry.uses(experiment, reader.digest, sides["candidate"].digest),
-            notes=() if "incumbent" in sides else (f"there is no {incumbent} to compare with",),
+            uses_before=uses,
+            notes=(*notes, *(() if "incumbent" in sides else (f"there is no {incumbent} to compare with",))),
             tools=installed("mlflow"),
         )
         judged = decided(rules, found, compared, seed=seed, as_of=as_of)
@@ -209,6 +210,14 @@ def _target(registry: Registry, rules: Policy, sides: dict[str, _Side]) -> tuple
     )
     hindrance = _hindrance(registry, target, ref, old)
     return target, Promotable(hindrance is None, hindrance)
+
+
+def _uses(registry: Registry, experiment: str, holdout: str, candidate: str) -> tuple[int | None, tuple[str, ...]]:
+    """How many other candidates this held-out set has judged; where nobody can tell, a note in its place."""
+    try:
+        return registry.uses(experiment, holdout, candidate), ()
+    except GateError:
+        return None, ("how often this held-out set was used before could not be counted",)
 
 
 def _hindrance(registry: Registry, target: Target, ref: ModelRef, old: ModelRef | None) -> str | None:

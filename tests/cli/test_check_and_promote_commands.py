@@ -81,7 +81,7 @@ def test_check_then_promote_moves_the_alias(cli: Cli, files: Files, client: Any,
     still = at(client, "typed")
     tagged = dict(client.get_model_version("digits", "3").tags)
     promoted, again = cli("promote", path), cli("promote", path)
-    run = checked.err.removeprefix("evidence: MLflow run ").strip()
+    run = checked.err.rpartition("evidence: MLflow run ")[2].strip()
 
     assert (checked.code, checked.out[:8], still) == (0, b"ALLOWED\n", 1)
     assert client.get_run(run).data.tags["gate.decision_id"] == read_decision(path).decision_id

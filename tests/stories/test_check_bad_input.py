@@ -17,7 +17,9 @@ import gate.stories.check
 from gate.core.judgement import Verdict
 from gate.data.tables import Table
 from gate.errors import EvidenceError, ExitCode, GateError, UsageError
+from gate.stories.contract import contract_of
 from gate.stories.decide import Judgement
+from gate.stories.holdout import HeldOut
 
 Check = Callable[..., Judgement]
 Policies = Callable[..., Path]
@@ -181,7 +183,8 @@ def test_a_policy_without_a_label(check: Check, policy: Policies) -> None:
     path = policy(holdout="{id: key}")
     error = refused(UsageError, lambda: check(policy=path))
 
-    assert told(error) == f"{path}: holdout.label is not named\n  -> the column with the right answers"
+    hint = "--label COL, or holdout: {label: COL} in the policy"
+    assert told(error) == f"held-out set: no label column is named\n  -> {hint}"
 
 
 def test_five_mistakes_of_a_policy_are_told_at_once_with_their_lines(check: Check, tmp_path: Path) -> None:
@@ -261,8 +264,8 @@ def test_a_held_out_set_that_changes_between_contract_and_scoring(
         yield from (before if reads == 1 else after).select(list(columns)).to_batches()
 
     table = Table("changing.parquet", before.schema.remove_metadata(), chunks)
-    _, agreed = gate.stories.check._contract(rules, table)
-    reader = gate.stories.check._Reader(table, rules, "y", (), 100)
+    _, agreed = contract_of(rules, table)
+    reader = gate.stories.check._Reader(table, HeldOut(rules), (), 100)
     assert sum(batch.num_rows for _, batch in reader.features()) == 4
     error = refused(EvidenceError, lambda: reader.finish(agreed))
 
