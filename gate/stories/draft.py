@@ -62,7 +62,7 @@ def _looks_like_classes(table: Table, label: str) -> None:
         raise EvidenceError(
             f"column {label!r} is {kind}, which does not look like classes",
             where=table.uri,
-            hint="for numbers or lists start from the example of kind: regression or multilabel in docs/policy.md",
+            hint="for numbers or lists start from the example of kind: regression or multilabel in docs/tasks.md",
         )
 
 
@@ -73,7 +73,7 @@ def _lines(table: Table, sizes: Sizes, label: str, id: str | None, name: str) ->
         raise EvidenceError(
             f"column {label!r} has {len(rows):,} values, which do not look like classes",
             where=table.uri,
-            hint="for texts start from the example of kind: generation in docs/policy.md",
+            hint="for texts start from the example of kind: generation in docs/tasks.md",
         )
     n = sizes.rows
     lines = _comment(

@@ -21,7 +21,7 @@ def test_the_examples_are_here() -> None:
 def test_an_example_prints_what_its_readme_shows(page: str) -> None:
     write = ["--write"] if os.environ.get("GATE_REGENERATE") == "1" else []
     ran = subprocess.run(
-        [sys.executable, "docs/sessions.py", page, *write], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "docs/transcripts.py", page, *write], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
@@ -30,7 +30,7 @@ def test_a_page_that_shows_another_output_is_told_apart(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("```console\n$ echo found\nclaimed\n```\n", encoding="utf-8")
     ran = subprocess.run(
-        [sys.executable, "docs/sessions.py", str(page)], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "docs/transcripts.py", str(page)], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 1
     assert "-claimed\n+found" in ran.stdout
@@ -40,7 +40,7 @@ def test_a_command_that_fails_without_its_exit_code_shown_is_an_error(tmp_path: 
     page = tmp_path / "page.md"
     page.write_text("```console\n$ false\n$ true\n```\n", encoding="utf-8")
     ran = subprocess.run(
-        [sys.executable, "docs/sessions.py", str(page)], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "docs/transcripts.py", str(page)], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 1
     assert "exit code 1 of: false" in ran.stderr

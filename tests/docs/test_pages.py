@@ -19,7 +19,7 @@ OF_OTHER_TASKS |= {"right_at_least", "continuous", "candidate", "incumbent"}  # 
 
 @pytest.mark.parametrize("page", ["docs/policy.md", "docs/plan.md"])
 def test_a_page_shows_what_its_commands_print(page: str) -> None:
-    command = [sys.executable, "docs/sessions.py", page]
+    command = [sys.executable, "docs/transcripts.py", page]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 

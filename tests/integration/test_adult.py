@@ -18,11 +18,11 @@ pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"UCI Adult is not the
 
 
 class Run:
-    """The page's session: what it came to, and the files it left."""
+    """The page's transcript: what it came to, and the files it left."""
 
     def __init__(self, folder: Path) -> None:
         write = ["--write"] if os.environ.get("GATE_REGENERATE") == "1" else []
-        command = [sys.executable, "docs/sessions.py", "docs/adult.md", "--keep", str(folder), *write]
+        command = [sys.executable, "docs/transcripts.py", "docs/adult.md", "--keep", str(folder), *write]
         self.done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         self.folder = folder
 

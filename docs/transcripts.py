@@ -1,13 +1,13 @@
-"""Run the sessions of a page, and compare them with what the page says: ``python docs/sessions.py PAGE [--write]``.
+"""Run the transcripts of a page, and compare them with what the page says: ``python docs/transcripts.py PAGE [--write]``.
 
-The ``console`` blocks of a Markdown page are one session: lines that begin with ``$`` are typed into one shell, one
+The ``console`` blocks of a Markdown page are one transcript: lines that begin with ``$`` are typed into one shell, one
 after the other, in a fresh folder with a copy of the example's files; what is printed must be what the page shows, but
 for what differs from run to run (digests, run ids, days). A block below ``<!-- file: PATH -->`` must equal that file.
 A command that fails is shown with its exit code: ``$ echo $?`` follows it.
 
-A page may say ``<!-- session: PATH NAME=PATH ... -->``: the folder whose files are copied (its own, if it does not) and
+A page may say ``<!-- transcript: PATH NAME=PATH ... -->``: the folder whose files are copied (its own, if it does not) and
 variables of the shell; all paths from the project's root. ``--write`` puts what was found into the page; ``--keep
-FOLDER`` runs the session there and leaves its files. Exits 0 if the page is right, 1 if not, 77 if a path is absent.
+FOLDER`` runs the transcript there and leaves its files. Exits 0 if the page is right, 1 if not, 77 if a path is absent.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(
     r"(?:<!-- file: (?P<file>\S+) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
-SESSION = re.compile(r"<!-- session:(?P<words>[^>]*)-->")
+TRANSCRIPT = re.compile(r"<!-- transcript:(?P<words>[^>]*)-->")
 VARYING = (
     (re.compile(r"\b[0-9a-f]{12,64}\b"), "<digest>"),
     (re.compile(r"\b20\d\d-[01]\d-[0-3]\d\b"), "<day>"),
@@ -135,8 +135,8 @@ def main() -> int:
     options = asked.parse_args()
 
     page = options.page.read_text(encoding="utf-8")
-    session = SESSION.search(page)
-    named = session["words"].split() if session else []
+    found = TRANSCRIPT.search(page)
+    named = found["words"].split() if found else []
     paths = dict(word.partition("=")[::2] for word in named if "=" in word)
     copied = next((ROOT / word for word in named if "=" not in word), options.page.resolve().parent)
     for path in [copied, *(ROOT / path for path in paths.values())]:
@@ -147,7 +147,7 @@ def main() -> int:
     typed = [
         step.command for found in BLOCK.finditer(page) if found["kind"] == "console" for step in steps(found["text"])
     ]
-    with tempfile.TemporaryDirectory(prefix="session-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="transcript-") as temporary:
         folder = options.keep or Path(temporary)
         shutil.copytree(copied, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         outputs = run(typed, folder, {name: str((ROOT / path).resolve()) for name, path in paths.items()})
