@@ -1,12 +1,12 @@
-"""Run the transcripts of a page, and compare them with what the page says: ``python docs/transcripts.py PAGE [--write]``.
+"""Run the transcript of a page, and compare it with what the page says: ``python docs/transcripts.py PAGE [--write]``.
 
 The ``console`` blocks of a Markdown page are one transcript: lines that begin with ``$`` are typed into one shell, one
 after the other, in a fresh folder with a copy of the example's files; what is printed must be what the page shows, but
 for what differs from run to run (digests, run ids, days). A block below ``<!-- file: PATH -->`` must equal that file.
 A command that fails is shown with its exit code: ``$ echo $?`` follows it.
 
-A page may say ``<!-- transcript: PATH NAME=PATH ... -->``: the folder whose files are copied (its own, if it does not) and
-variables of the shell; all paths from the project's root. ``--write`` puts what was found into the page; ``--keep
+A page may say ``<!-- transcript: PATH NAME=PATH ... -->``: the folder whose files are copied (its own, if it does not)
+and variables of the shell; all paths from the project's root. ``--write`` puts what was found into the page; ``--keep
 FOLDER`` runs the transcript there and leaves its files. Exits 0 if the page is right, 1 if not, 77 if a path is absent.
 """
 
