@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 EXPERIMENT = "digits"
+CHECKS = "gate"  # the experiment that `gate check` logs to
 
 
 def open_registry(folder: Path, uri: str | None = None) -> str:
@@ -33,9 +34,11 @@ def open_registry(folder: Path, uri: str | None = None) -> str:
     uri = uri or f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
-    if mlflow.get_experiment_by_name(EXPERIMENT) is None:
-        # without a location of its own, an experiment puts its files below the working directory
-        mlflow.create_experiment(EXPERIMENT, artifact_location=None if served else (folder / "artifacts").as_uri())
+    # without a location of its own, an experiment puts its files below the working directory
+    places = {EXPERIMENT: folder / "artifacts", CHECKS: folder / "checks"}
+    for name, place in places.items():
+        if mlflow.get_experiment_by_name(name) is None:
+            mlflow.create_experiment(name, artifact_location=None if served else place.as_uri())
     return uri
 
 

@@ -64,6 +64,11 @@ def test_it_exits_0_and_says_nothing_on_stderr(run: Run) -> None:
     assert run.err == ""
 
 
+def test_everything_is_in_its_folder(run: Run) -> None:
+    assert [path.name for path in run.folder.parent.iterdir()] == ["gate-demo"]
+    assert len(list((run.folder / "checks").rglob("decision.json"))) == 2
+
+
 def test_the_better_model_is_refused_and_the_distilled_one_allowed(run: Run) -> None:
     second, third = (read_decision(run.folder / f"decision-{version}.json") for version in (2, 3))
     rates = {(row.rate, row.of): row.estimate for row in second.rates}
