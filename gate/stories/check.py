@@ -268,9 +268,8 @@ class _Reader:
                 hint="a model that sees the answers proves nothing: log it with the signature of its features",
             )
         named = {column for info in infos for column in info.columns or ()}
-        self._features = [
-            name for name in table.schema.names if name != label and (name in named or name != self._holdout.id)
-        ]
+        kept_back = held_out.not_features - named
+        self._features = [name for name in table.schema.names if name != label and name not in kept_back]
 
     @property
     def rows(self) -> int:

@@ -132,6 +132,17 @@ class HeldOut:
         return {**known, **self._slices.purposes, **self.policy.task.columns}
 
     @property
+    def not_features(self) -> frozenset[str]:
+        """Columns that say something about a row but not to a model, unless its signature asks for them by name."""
+        holdout = self.policy.holdout
+        marks = (rule.column for rule in self._golden)
+        return frozenset(
+            name
+            for name in (holdout.id, holdout.cluster, holdout.weight, *holdout.noise_floor, *marks)
+            if name is not None
+        )
+
+    @property
     def exclusions(self) -> tuple[dict[str, Any], ...]:
         """What was excluded, by reason and owner, most rows first."""
         found = [{"reason": r, "owner": o, "rows": rows} for (r, o), rows in self.excluded_rows.items()]

@@ -661,3 +661,26 @@ def test_the_files_that_list_rows_are_digested_into_the_decision(tmp_path):
     assert list(before) == [str(tmp_path / "golden.csv")]
     (tmp_path / "golden.csv").write_text("id\nr1\nr3\n")
     assert files() != before
+
+
+def test_what_is_no_feature_is_offered_to_a_model_only_by_name(tmp_path):
+    from gate.data.tables import open_table
+    from gate.engines.local import ModelInfo
+    from gate.policy.load import parse_policy
+    from gate.stories.check import _Reader
+    from gate.stories.holdout import HeldOut
+
+    rules = parse_policy(
+        "version: 1\nname: p\n"
+        "holdout: {id: id, label: y, cluster: user, weight: w, noise_floor: [again], slices: {site: {column: site}}}\n"
+        "rules:\n  - {id: golden, must_not_regress: {column: gold}}\n  - {id: few, rate: excess_nfr, at_most: 5%}\n"
+    )
+    row = {"id": [1], "y": ["a"], "user": ["u"], "w": [1.0], "again": ["a"], "gold": [True], "site": ["s"], "x": [0.5]}
+    table = open_table(pa.table(row))
+
+    def offered(columns):
+        reader = _Reader(table, HeldOut(rules), (ModelInfo("candidate", None, columns, {}),), 10)
+        return [batch.schema.names for _, batch in reader.features()]
+
+    assert offered(None) == [["site", "x"]]
+    assert offered(("x", "user")) == [["user", "site", "x"]]
