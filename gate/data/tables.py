@@ -178,7 +178,11 @@ def _checked(schema: pa.Schema, shown: str) -> pa.Schema:
 
 
 def _storage(type_: pa.DataType) -> pa.DataType:
-    return type_.storage_type if isinstance(type_, pa.BaseExtensionType) else type_
+    if isinstance(type_, pa.BaseExtensionType):
+        type_ = type_.storage_type
+    if pa.types.is_string_view(type_):
+        return pa.string()  # of which Arrow's functions know more
+    return pa.binary() if pa.types.is_binary_view(type_) else type_
 
 
 def _repeated(names: list[str], shown: str) -> EvidenceError:

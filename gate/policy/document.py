@@ -190,7 +190,8 @@ class RulePart(_Part):
     warn_above: Limit | None = None
     warn_below: Limit | None = None
     at_least_n: Annotated[StrictInt, Field(ge=1, le=10**12)] | None = Field(
-        default=None, description="a cell of fewer rows cannot pass; it is inconclusive"
+        default=None,
+        description="a cell of fewer rows (labels of rows, for multilabel: each) cannot pass; it is inconclusive",
     )
     overrides: list[OverridePart] = Field(default_factory=list)
     decide_on: Literal["proof", "estimate", "harm"] | None = None

@@ -168,6 +168,14 @@ def _resolved(
     try:
         refs["incumbent"] = registry.resolve(incumbent, model=model, role="incumbent")
     except MissingAlias as missing:
+        alias = rules.promotion.alias if rules.promotion else None
+        if rules.absolute_rules_only_without_incumbent and (alias is None or not incumbent.endswith(f"@{alias}")):
+            hint = "only the alias of the policy's promotion may be missing, " + (
+                f"@{alias}: is it mistyped?" if alias else "and it names none"
+            )
+            raise EvidenceError(
+                problems=[*missing.problems, Problem("nothing to compare with", rules.file, hint)]
+            ) from None
         if not rules.absolute_rules_only_without_incumbent:
             hint = "for a first version say on_missing_incumbent: absolute_rules_only in the policy"
             raise EvidenceError(

@@ -74,6 +74,8 @@ def compare(
             where="gate compare",
             hint="a file, or --incumbent-predictions and --candidate-predictions",
         )
+    if rows_per_batch is not None and rows_per_batch < 1:
+        raise UsageError(f"a batch has at least one row, not {rows_per_batch}", where="--batch-rows")
     rules = with_columns(rules, label=label, id=id, id_needed=predictions is None)
     columns = _Columns(rules.holdout.label, rules.holdout.id, HeldOut(rules), rules.task)
     as_of = day(as_of)
@@ -148,11 +150,15 @@ def _opened(source: Source) -> Table:
 def _column(values: Any, name: str) -> pa.Array:
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return values
-    array = np.asarray(values)
-    if array.ndim == 1:
-        return pa.array(values if isinstance(values, list) else array)
-    if array.ndim == 2:
-        return pa.FixedSizeListArray.from_arrays(pa.array(array.ravel()), array.shape[1])
+    try:
+        array = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)  # which would drop the mask
+        if array.ndim == 1:
+            return pa.array(values if isinstance(values, list) else array, from_pandas=True)
+        if array.ndim == 2:
+            return pa.FixedSizeListArray.from_arrays(pa.array(array.ravel(), from_pandas=False), array.shape[1])
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        found = f"{name!r} is no column: {error}"
+        raise UsageError(found, where="predictions", hint="values of one type, of shape (n,) or (n, classes)") from None
     raise UsageError(f"{name!r} has {array.ndim} dimensions: one, or two (rows by classes)", where="predictions")
 
 
@@ -268,6 +274,7 @@ class _TwoTables:
         ids.check(lambda: (read[id_column] for read in self.table.batches(rows, [id_column])))
         here = pa.chunked_array(columns, type=self.table.schema.field(id_column).type)
         other = there["id"]
+        here, other = (_plain_ids(ids_) for ids_ in (here, other))
         if here.type != other.type:
             kinds = _family(here.type), _family(other.type)
             if kinds[0] != kinds[1]:
@@ -333,6 +340,12 @@ class _TwoTables:
 
     def compared(self, rows: int) -> Compared:
         here, there = (digest.hexdigest() for digest in self._digests)
+        if here == there:
+            raise EvidenceError(
+                f"{self.table.uri} and {self._other.uri} hold the same rows and answers",
+                where="gate compare",
+                hint="a model has no flips against itself: is the right file named?",
+            )
         both = sha256(f"{here} {there}".encode()).hexdigest()
         uri = f"{self.table.uri} + {self._other.uri}"
         return Compared(
@@ -343,6 +356,13 @@ class _TwoTables:
             batch_rows=rows,
             promotable=_NOT_PROMOTABLE,
         )
+
+
+def _plain_ids(ids: Any) -> Any:
+    """Ids that Arrow can look up, however the file encodes them."""
+    if pa.types.is_dictionary(ids.type):
+        ids = ids.cast(ids.type.value_type)
+    return ids.cast(pa.large_string()) if pa.types.is_string_view(ids.type) else ids
 
 
 def _lacking(where: str, number: int, of: int, absent: Any, other: str) -> Problem:

@@ -129,6 +129,7 @@ def counted(
     """
     asked = [name for name in (EXCESS_NFR, EXCESS_CHURN) if any(_asks(rule, name) for rule in policy.rules)]
     sums: dict[tuple[str, int], _Sum] = {}
+    ever_right = [False] * len(policy.holdout.noise_floor)
     total = _Sum(samples)
     rows = 0
     excluded = False
@@ -141,6 +142,7 @@ def counted(
         total.add(count(outcomes, seed=seed, keep=samples))
         for number, answers in enumerate(batch.retrained if asked else ()):
             noise = _noise(task, replace(batch, candidate=answers), policy.holdout.noise_floor[number])
+            ever_right[number] |= bool(noise.candidate_right.any())
             for name in asked:
                 part = count(beyond(outcomes, noise, churn=name == EXCESS_CHURN), seed=seed, keep=0)
                 sums.setdefault((name, number), _Sum(0)).add(part)
@@ -148,6 +150,13 @@ def counted(
     if not rows:
         found = "every row of it is excluded" if excluded else "it has no rows"
         raise EvidenceError(found, where="held-out set", hint="nothing was checked, so nothing is allowed")
+    for column, right in zip(policy.holdout.noise_floor if asked else (), ever_right, strict=False):
+        if not right:
+            raise EvidenceError(
+                "it is never right: are these the answers of a retrained incumbent, and its classes named alike?",
+                where=f"holdout.noise_floor, column {column!r}",
+                hint="noise that flips every row would excuse any candidate",
+            )
     tables = {
         name: tuple(task.finish(part.table()) for (of, _), part in sorted(sums.items()) if of == name) for name in asked
     }
@@ -157,6 +166,8 @@ def counted(
 def _noise(task: Task, batch: Batch, column: str) -> Outcomes:
     """What a retrained incumbent's answers come to; what is wrong with them is not the candidate's fault."""
     try:
+        # as the incumbent that it is a retraining of, its answers must be classes that the policy knows
+        task.outcomes(replace(batch, incumbent=batch.candidate))
         return task.outcomes(batch)
     except EvidenceError as error:
         where = f"holdout.noise_floor, column {column!r}"
@@ -309,7 +320,11 @@ def day(as_of: str | None, now: datetime | None = None) -> str:
 def written_at(now: datetime | None = None) -> str:
     """The time of writing in UTC; that of SOURCE_DATE_EPOCH where it is set, so that a rerun can be byte-identical."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    moment = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch.isdigit() else now or datetime.now(timezone.utc)
+    moment = (
+        datetime.fromtimestamp(int(epoch), timezone.utc)
+        if epoch.isascii() and epoch.isdigit()
+        else now or datetime.now(timezone.utc)
+    )
     return moment.astimezone(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 

@@ -20,6 +20,8 @@ from gate.tasks.batch import Answers, Batch
 from gate.tasks.slicing import Slices
 from gate.tasks.vocabulary import Vocabulary
 
+_LIGHTEST, _HEAVIEST = 1e-12, 1e12  # what sums of weights can hold without rounding
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -263,22 +265,32 @@ class HeldOut:
                 where=f"column {self.policy.holdout.cluster!r}",
                 hint="a row that belongs to nobody else is a cluster of its own: give it a name of its own",
             )
-        return self._clusters.encode(column)
+        try:
+            return self._clusters.encode(column)
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+            raise EvidenceError(
+                f"it is {column.type}, and cannot name clusters",
+                where=f"column {self.policy.holdout.cluster!r}",
+                hint="text, numbers or dates do",
+            ) from None
 
     def _weight(self, column: pa.Array, first_row: int) -> NDArray[np.float64]:
         where = f"column {self.policy.holdout.weight!r}"
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             raise EvidenceError(f"weights are numbers, not {column.type}", where=where)
         weights = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        broken = ~(np.isfinite(weights) & (weights > 0))
-        if broken.any():
-            row = int(np.argmax(broken))
-            raise EvidenceError(
-                f"{int(broken.sum())} weights of one batch are missing, not finite or not above 0, first at row"
-                f" {first_row + row}",
-                where=where,
-                hint="a row that must not count is excluded with a reason, not weighted with 0",
-            )
+        broken = {
+            "missing, not finite or not above 0": ~(np.isfinite(weights) & (weights > 0)),
+            "beyond 1e-12 to 1e12": ~((weights > _LIGHTEST) & (weights < _HEAVIEST)),
+        }
+        for what, rows in broken.items():
+            if rows.any():
+                raise EvidenceError(
+                    f"{int(rows.sum())} weights of one batch are {what}, first at row"
+                    f" {first_row + int(np.argmax(rows))}",
+                    where=where,
+                    hint="a row that must not count is excluded with a reason, not weighted with 0",
+                )
         return np.asarray(weights)
 
 

@@ -1,6 +1,7 @@
 """The story of `gate promote`: verify the decision -> re-read the registry -> move the alias -> record.
 
-Killed at any step and run again it goes on where it was; run twice, the second time nothing happens.
+Killed before the alias moved and run again, it goes on where it was; once it moved, nothing more happens (a run that
+was killed just then leaves the note of the time unwritten). Run twice, the second time only the files are checked.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from gate.decisions.record import Decision, ModelRow
 from gate.errors import ConflictError, EvidenceError, ExitCode, GateError
 from gate.registry.manifest import model_digest
 from gate.registry.registry import Registry
-from gate.stories.decide import Progress, nothing, written_at
+from gate.stories.decide import Progress, day, nothing, written_at
 
 
 class NotAllowed(GateError):
@@ -81,6 +82,7 @@ def promote(
     done = Promotion(model, alias, int(candidate.version or 0), old, kept, already=False)
     stands = registry.alias_version(model, alias)
     if stands == done.version:
+        _same_files(registry, candidate, "candidate")
         return replace(done, already=True)
     _unmoved(stands, old, alias, where)
 
@@ -112,6 +114,14 @@ def _allowed(judged: Decision, where: str) -> tuple[str, str, ModelRow]:
             f"the verdict is {judged.verdict.value}, and only allow is promoted",
             where=where,
             hint="the report says why; mend the candidate, or gather more rows, and check again",
+        )
+    today = day(None)
+    ended = [waiver for waiver in judged.waivers if waiver.needed and waiver.expires < today]
+    if ended:
+        raise ConflictError(
+            f"it rests on a waiver of {ended[0].rule!r} that ended on {ended[0].expires}",
+            where=where,
+            hint="judge again with gate check",
         )
     candidate, target = judged.provenance.candidate, judged.target
     if not judged.promotable.value or target.model is None or target.alias is None or candidate.version is None:

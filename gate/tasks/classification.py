@@ -74,6 +74,8 @@ class Classification:
         label = self._label(batch)
         candidate = self._decode(batch.candidate, "candidate", batch, label)
         incumbent = None if batch.incumbent is None else self._decode(batch.incumbent, "incumbent", batch, label)
+        if incumbent is not None:
+            self._check_declared(incumbent.codes, batch)
         self._check_known(label, batch)
         candidate_right = label.codes == candidate.codes.codes
         if incumbent is None:
@@ -138,6 +140,25 @@ class Classification:
                 f" {int(rows.sum())} rows in one batch, first at row {batch.first_row + int(np.argmax(rows))}",
                 where="held-out set",
                 hint="relabel, or name the classes in the policy under task.classes",
+            )
+
+    def _check_declared(self, codes: Codes, batch: Batch) -> None:
+        """An incumbent that names a class otherwise than the policy does has nothing to lose there: no flip would show.
+
+        The candidate's own strange answers are merely wrong.
+        """
+        if self._classes.declared is None:
+            return
+        declared = set(map(_typed, self._classes.declared))
+        strange = [int(c) for c in np.unique(codes.codes) if _typed(codes.values[c]) not in declared]
+        if strange:
+            rows = np.isin(codes.codes, strange)
+            raise EvidenceError(
+                f"it answers {codes.values[strange[0]]!r}, which is not among the policy's task.classes"
+                f" ({_some(declared)}): {int(rows.sum())} rows in one batch, first at row"
+                f" {batch.first_row + int(np.argmax(rows))}",
+                where="incumbent model",
+                hint="mend the names of its answers, or of task.classes",
             )
 
     def _known(self, batch: Batch) -> set[tuple[type, Value]] | None:
@@ -235,6 +256,8 @@ class Classification:
         if len(batch) and not width:
             raise EvidenceError("it answers with no number per row", where=where)
         numbers = answers.values.flatten().to_numpy(zero_copy_only=False).reshape(len(batch), width)
+        if pa.types.is_boolean(kind) and answers.values.flatten().null_count:  # other missing numbers are NaN below
+            raise EvidenceError("numbers are missing in its answers", where=where, hint="one number for each class")
         broken = np.isnan(numbers).any(axis=1)
         if broken.any():
             raise EvidenceError(

@@ -100,8 +100,14 @@ class ByColumns:
         return self.pair
 
     def values(self, table: Mapping[str, pa.Array]) -> pa.Array:
-        parts = [pc.fill_null(plain(table[name]).cast(pa.string()), "(none)") for name in self.pair]
-        return pc.binary_join_element_wise(*parts, " & ")
+        return pc.binary_join_element_wise(*(_unmistakable(table[name]) for name in self.pair), " & ")
+
+
+def _unmistakable(column: pa.Array) -> pa.Array:
+    """Text of which no two pairs make the same cell: ``&`` is doubled, and a text ``(none)`` is no missing value."""
+    text = pc.replace_substring(plain(column).cast(pa.string()), "&", "&&")
+    text = pc.if_else(pc.fill_null(pc.equal(text, "(none)"), False), "'(none)'", text)
+    return pc.fill_null(text, "(none)")
 
 
 @dataclass(frozen=True)

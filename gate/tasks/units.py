@@ -36,7 +36,9 @@ def judged(
     """
     nobody = np.zeros(len(batch), dtype=np.bool_)
     if scores is not None:
-        apart = np.abs(scores.candidate - scores.incumbent) > FURTHEST
+        with np.errstate(over="ignore", invalid="ignore"):
+            apart = ~(np.abs(scores.candidate - scores.incumbent) <= FURTHEST)
+        apart |= ~(np.isfinite(scores.candidate) & np.isfinite(scores.incumbent))
         if apart.any():
             refuse(apart, batch, "both models", f"scores more than {FURTHEST:g} apart", "measure in a larger unit")
     seen = None

@@ -331,6 +331,8 @@ class _Parser:
             number = float(token.text)
             if number in (float("inf"), float("-inf")):
                 raise WhereError(f"{token.text} is too large a number", token.column)
+            if abs(number) >= 2**63:
+                raise WhereError(f"{token.text} is too large a number", token.column)
             return int(token.text) if re.fullmatch(r"[+-]?\d+", token.text) else number
         if token.kind == "text":
             quote = token.text[0]

@@ -363,12 +363,28 @@ def test_a_first_version_is_judged_by_the_absolute_rules_alone_where_the_policy_
 
 
 def test_a_first_version_with_no_rule_of_its_own_is_not_allowed(check: Check, policy: Policies) -> None:
-    path = policy(more="on_missing_incumbent: absolute_rules_only\n")
+    path = policy(more="on_missing_incumbent: absolute_rules_only\npromotion: {alias: first_ever}\n")
     decision = check(policy=path, incumbent="@first_ever").decision
 
     assert decision.verdict is Verdict.ERROR
     assert decision.exit_code == 12
     assert not decision.promotable.value
+
+
+@pytest.mark.parametrize(
+    ("promotion", "hint"),
+    [("", "and it names none"), ("promotion: {alias: champion}\n", "@champion: is it mistyped?")],
+)
+def test_a_mistyped_alias_does_not_switch_the_comparison_off(
+    check: Check, policy: Policies, promotion: str, hint: str
+) -> None:
+    path = policy(
+        rule="{id: cap, rate: error_rate, of: candidate, at_most: 40%}",
+        more=f"on_missing_incumbent: absolute_rules_only\n{promotion}",
+    )
+    found = str(refused(EvidenceError, lambda: check(policy=path, incumbent="@chmapion")))
+
+    assert f"only the alias of the policy's promotion may be missing, {hint}" in found
 
 
 def test_only_a_missing_alias_counts_as_no_incumbent(check: Check, policy: Policies) -> None:

@@ -434,7 +434,7 @@ def test_two_files_with_only_rows_that_pass_are_inconclusive_if_they_are_few(pol
     rows = {"key": ["a", "b"], "y": [1, 0], "answer": [1, 0]}
     judged = gate.compare(
         incumbent_predictions=rows,
-        candidate_predictions=rows,
+        candidate_predictions={"key": ["b", "a"], "answer": [0, 1]},
         id="key",
         prediction="answer",
         policy=policy(rule="{id: few, rate: nfr, at_most: 1%}"),

@@ -684,3 +684,109 @@ def test_what_is_no_feature_is_offered_to_a_model_only_by_name(tmp_path):
 
     assert offered(None) == [["site", "x"]]
     assert offered(("x", "user")) == [["user", "site", "x"]]
+
+
+# what a sceptic found
+
+
+def _judge(tmp_path: Path, text: str, table: dict[str, Any], **more: Any) -> Judgement:
+    path = tmp_path / "policy.yaml"
+    path.write_text("version: 1\nname: p\n" + text)
+    return gate.compare(table, policy=path, label="y", incumbent="o", candidate="c", **more)
+
+
+Y = ["a", "b"] * 150
+
+
+def test_noise_that_names_classes_otherwise_excuses_nobody(tmp_path):
+    rules = "holdout: {noise_floor: [r]}\nrules:\n  - {id: n, rate: excess_nfr, at_most: 1%}\n"
+    table = {"y": Y, "o": Y, "c": ["b", "a"] * 120 + ["a", "b"] * 30, "r": ["A", "B"] * 150}
+    with pytest.raises(EvidenceError, match="column 'r': it is never right"):
+        _judge(tmp_path, rules, table)
+    assert _judge(tmp_path, rules, {**table, "r": Y}).verdict is Verdict.REFUSE
+
+
+def test_an_incumbent_that_answers_outside_the_declared_classes_is_an_error(tmp_path):
+    rules = "task: {classes: [a, b]}\nrules:\n  - {id: n, rate: nfr, at_most: 5%}\n"
+    with pytest.raises(EvidenceError, match="incumbent model: it answers 'b ', which is not among"):
+        _judge(tmp_path, rules, {"y": Y, "o": ["a", "b "] * 150, "c": ["a"] * 300})
+
+
+def test_the_same_file_twice_is_no_comparison(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_text("id,y,p\n" + "".join(f"{i},{'ab'[i % 2]},a\n" for i in range(300)))
+    (tmp_path / "p.yaml").write_text("version: 1\nname: p\nrules:\n  - {id: n, rate: nfr, at_most: 5%}\n")
+    with pytest.raises(EvidenceError, match="hold the same rows and answers"):
+        gate.compare(
+            incumbent_predictions=path, candidate_predictions=path, id="id", label="y", prediction="p",
+            policy=tmp_path / "p.yaml",
+        )  # fmt: skip
+
+
+NFR = "rules:\n  - {id: n, rate: nfr, at_most: 5%}\n"
+
+
+def test_masked_answers_are_missing_answers(tmp_path):
+    hidden = np.ma.masked_array(np.array(Y), mask=[True] * 50 + [False] * 250)
+    with pytest.raises(EvidenceError, match="missing"):
+        _judge(tmp_path, NFR, {"y": Y, "o": Y, "c": hidden})
+
+
+@pytest.mark.parametrize("column", [["a", 1] * 150, [["a"], ["b", "a"]] * 150])
+def test_a_column_that_is_none_is_a_usage_error(tmp_path, column):
+    with pytest.raises(UsageError, match="'c' is no column"):
+        _judge(tmp_path, NFR, {"y": Y, "o": Y, "c": column})
+
+
+def test_a_batch_has_rows(tmp_path):
+    with pytest.raises(UsageError, match="a batch has at least one row, not -1"):
+        _judge(tmp_path, NFR, {"y": Y, "o": Y, "c": Y}, rows_per_batch=-1)
+
+
+def test_two_pairs_never_share_a_cell(tmp_path):
+    rules = "holdout: {slices: {s: {columns: [one, two]}}}\n" + NFR
+    one, two = ["x & y"] * 150 + ["x"] * 150, ["z"] * 150 + ["y & z"] * 150
+    judged = _judge(tmp_path, rules, {"y": Y, "o": Y, "c": Y, "one": one, "two": two})
+    cells = {cell.value: cell.counts.n for cell in judged.decision.cells if cell.by == "s"}
+    assert cells == {"x && y & z": 150, "x & y && z": 150}
+
+
+@pytest.mark.parametrize("kind", [pa.dictionary(pa.int32(), pa.string()), pa.string_view(), pa.large_string()])
+def test_ids_are_joined_however_they_are_encoded(tmp_path, kind):
+    (tmp_path / "p.yaml").write_text("version: 1\nname: p\n" + NFR)
+    ids = pa.array([f"r{i}" for i in range(300)]).cast(pa.string())
+    coded = ids.dictionary_encode() if pa.types.is_dictionary(kind) else ids.cast(kind)
+    here = pa.table({"id": coded, "y": Y, "p": Y})
+    there = pa.table({"id": coded, "p": [*Y[:-1], "a"]})
+    judged = gate.compare(
+        incumbent_predictions=here, candidate_predictions=there, id="id", label="y", prediction="p",
+        policy=tmp_path / "p.yaml",
+    )  # fmt: skip
+    assert judged.decision.counts.negative == 1
+
+
+@pytest.mark.parametrize("weight", [1e13, 1e-13])
+def test_absurd_weights_are_an_error_that_names_the_row(tmp_path, weight):
+    with pytest.raises(EvidenceError, match="beyond 1e-12 to 1e12, first at row 0"):
+        _judge(tmp_path, "holdout: {weight: w}\n" + NFR, {"y": Y, "o": Y, "c": Y, "w": [weight] * 300})
+
+
+def test_clusters_of_lists_are_an_error(tmp_path):
+    table = pa.table({"y": Y, "o": Y, "c": Y, "k": [[1]] * 300})
+    with pytest.raises(EvidenceError, match="column 'k': it is list"):
+        _judge(tmp_path, "holdout: {cluster: k}\n" + NFR, table)
+
+
+def test_missing_numbers_among_a_models_answers_are_an_error(tmp_path):
+    table = pa.table(
+        {"y": [0, 1] * 150, "o": [[True, False], [False, True]] * 150, "c": [[True, None], [False, True]] * 150}
+    )
+    with pytest.raises(EvidenceError, match="missing"):
+        _judge(tmp_path, NFR, table)
+
+
+def test_errors_too_large_to_measure_are_refused(tmp_path):
+    far = 1.7e308
+    table = {"y": [-far] * 300, "o": [-far] * 300, "c": [far] * 300}
+    with pytest.raises(EvidenceError, match="apart"):
+        _judge(tmp_path, "task: {kind: regression, tolerance: {absolute: 1}}\n" + NFR, table)

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 import gate
-from gate.core.judgement import Verdict
+from gate.core.judgement import Source, Verdict
 from gate.decisions.canonical import sealed, to_bytes
-from gate.decisions.record import Decision, Promotable
+from gate.decisions.record import Decision, Promotable, WaiverRow
 from gate.errors import ConflictError, EvidenceError, ExitCode, GateError, UsageError
 from gate.stories.promote import NotAllowed
 
@@ -112,6 +112,18 @@ def test_promoting_twice_does_nothing_the_second_time(stage: Stage) -> None:
 
     assert again.already
     assert (aliases(stage.uri), stage.tags()) == before
+
+
+def test_a_decision_that_rests_on_a_waiver_is_stale_when_the_waiver_has_ended(stage: Stage) -> None:
+    def resting_on(expires: str, needed: bool) -> Decision:
+        waiver = WaiverRow("few", None, None, "why", "me", expires, needed, None, Source("policy.yaml", 1))
+        return sealed(replace(stage.allowed, waivers=(waiver,)))
+
+    error = refused(ConflictError, resting_on("2020-01-01", needed=True))
+    assert "it rests on a waiver of 'few' that ended on 2020-01-01" in str(error)
+    assert stage.at(stage.alias) == 1
+    gate.promote(resting_on("2020-01-01", needed=False))
+    assert stage.at(stage.alias) == 3
 
 
 def test_a_promotion_killed_between_the_two_aliases_goes_on_when_it_is_run_again(stage: Stage) -> None:

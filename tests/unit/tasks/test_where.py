@@ -144,3 +144,8 @@ def test_any_text_is_a_condition_or_an_error_and_nothing_else(text):
         parse(text)
     except WhereError as error:
         assert 1 <= error.column <= len(text) + 1
+
+
+def test_an_integer_of_more_than_64_bits_is_refused():
+    with pytest.raises(WhereError, match="too large a number"):
+        parse("n > 99999999999999999999999")
