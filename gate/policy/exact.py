@@ -12,6 +12,7 @@ from gate.core.judgement import Cell, DecideOn, Finding, Severity, Status, statu
 from gate.core.measured import Measured
 from gate.core.measures import NET_COST
 from gate.core.outcomes import Value
+from gate.core.rates import rate
 from gate.policy.rules import Cost, FlipPrice, Golden
 
 
@@ -21,7 +22,7 @@ def golden_finding(rule: Golden, measured: Measured) -> Finding:
     counts = cells.at(0) if cells is not None and len(cells) else None
     flips, n = (0, 0) if counts is None else (int(counts.negative), int(counts.n))
     status = Status.INCONCLUSIVE if n == 0 else Status.FAIL if flips else Status.PASS
-    share = flips / n if n else None
+    share = float(measured.value(rate("nfr"), rule.by)[0]) if n else None
     return Finding(
         rule=rule.id,
         rate="nfr",

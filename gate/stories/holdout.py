@@ -71,7 +71,7 @@ class _Listed:
         """For each row of a batch the place of its id in the file, null where it is not there."""
         here, there = (_decoded(one) for one in (ids, self.ids))
         if here.type != there.type:
-            kinds = _family(here.type), _family(there.type)
+            kinds = family(here.type), family(there.type)
             if kinds[0] != kinds[1]:
                 raise EvidenceError(
                     f"its ids are {self.ids.type}, those of the held-out set {ids.type}",
@@ -324,7 +324,12 @@ def _both(rule: Golden, ids: pa.Array) -> EvidenceError:
     )
 
 
-def _family(kind: pa.DataType) -> str:
+def family(kind: pa.DataType) -> str:
+    """What kind of ids a type holds; ids of two kinds are never taken for one another.
+
+    >>> family(pa.int32()), family(pa.large_string())
+    ('integer', 'text')
+    """
     if pa.types.is_integer(kind):
         return "integer"
     return "text" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else str(kind)
