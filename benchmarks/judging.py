@@ -1,11 +1,12 @@
-"""How long does it take to judge 10,000 cells under ten rules?
+"""How long does it take to judge 10,000 cells under ten rules, and to write it down?
 
 Run::
 
     python benchmarks/judging.py [CELLS]
 
-Prints milliseconds (the best of seven, nothing cached between them): from the counts to the verdict, which is all that
-decides, and from there to every finding written out with its bound, p-value and rows needed, which a record wants.
+Prints milliseconds (the best of some rounds, nothing cached between them): from the counts to the verdict, which is all
+that decides; to every finding with its bound, p-value and rows needed; and to the decision, sealed and written as JSON,
+which holds every finding, every cell and every rate.
 """
 
 from __future__ import annotations
@@ -18,24 +19,31 @@ from typing import Any
 import numpy as np
 
 from gate.core.flips import Cells, FlipCounts, FlipTable
-from gate.core.judgement import DecideOn, Severity, Source, verdict
+from gate.core.judgement import verdict
 from gate.core.measured import Measured
 from gate.core.rates import rate
+from gate.decisions.canonical import to_bytes
+from gate.decisions.record import HoldoutRow, ModelRow
 from gate.policy.judge import judge
-from gate.policy.rules import Rule, Threshold
+from gate.policy.load import parse_policy
+from gate.policy.rules import Policy, Rule
+from gate.stories.decide import Compared, Counted, decided
 
 ROUNDS = 7
-RULES: tuple[tuple[str, float, DecideOn], ...] = (
-    ("nfr", 0.03, DecideOn.PROOF),
-    ("nfr", 0.05, DecideOn.HARM),
-    ("error_rate", 0.20, DecideOn.PROOF),
-    ("error_rate", 0.25, DecideOn.HARM),
-    ("error_rate_change", 0.02, DecideOn.PROOF),
-    ("error_rate_change", 0.0, DecideOn.HARM),
-    ("relative_nfr", 0.9, DecideOn.PROOF),
-    ("nfi", 0.30, DecideOn.HARM),
-    ("churn", 0.10, DecideOn.PROOF),
-    ("wrong_to_different_wrong", 0.05, DecideOn.ESTIMATE),
+RULES: tuple[tuple[str, float, str], ...] = (
+    ("nfr", 0.03, "proof"),
+    ("nfr", 0.05, "harm"),
+    ("error_rate", 0.20, "proof"),
+    ("error_rate", 0.25, "harm"),
+    ("error_rate_change", 0.02, "proof"),
+    ("error_rate_change", 0.0, "harm"),
+    ("relative_nfr", 0.9, "proof"),
+    ("nfi", 0.30, "harm"),
+    ("churn", 0.10, "proof"),
+    ("wrong_to_different_wrong", 0.05, "estimate"),
+)
+COMPARED = Compared(
+    ModelRow("predictions#new"), ModelRow("predictions#old"), HoldoutRow("predictions", "0" * 64, 1, None, "y"), "", 1
 )
 
 
@@ -47,16 +55,19 @@ def table(cells: int, seed: int = 0) -> FlipTable:
     return FlipTable(FlipCounts.from_row(columns.sum(axis=0)), {"class": Cells(tuple(range(cells)), columns)})
 
 
-def rules() -> list[Rule]:
+def policy() -> Policy:
     """Ten rules, each looking at every cell."""
-    return [
-        Rule(
-            id=f"rule-{position}", rate=rate(name), by="class", at_most=True, threshold=Threshold(limit), overrides=(),
-            at_least_n=100, decide_on=decide_on, severity=Severity.ENFORCE, because=None,
-            source=Source("policy.yaml", position),
-        )
-        for position, (name, limit, decide_on) in enumerate(RULES)
-    ]  # fmt: skip
+    lines = ["version: 1", "name: judging", "rules:"]
+    for position, (name, limit, decide_on) in enumerate(RULES):
+        at_most = f"{limit * 100:g}%" if rate(name).percent else f"{limit:g}"
+        about = f"rate: {name}, by: class, at_most: {at_most}, at_least_n: 100, decide_on: {decide_on}"
+        lines.append(f"  - {{id: rule-{position}, {about}}}")
+    return parse_policy("\n".join(lines) + "\n")
+
+
+def rules() -> list[Rule]:
+    """Those of the policy."""
+    return [rule for rule in policy().rules if isinstance(rule, Rule)]
 
 
 def best(work: Callable[[], Any], rounds: int = ROUNDS) -> float:
@@ -71,11 +82,17 @@ def best(work: Callable[[], Any], rounds: int = ROUNDS) -> float:
 
 def main() -> None:
     cells = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    counted, demands = table(cells), rules()
-    judged = best(lambda: verdict(judge(demands, Measured(counted, 0.95))))
-    written = best(lambda: list(judge(demands, Measured(counted, 0.95))), 2)
+    counted, demands = table(cells), policy()
+
+    def written() -> bytes:
+        return to_bytes(decided(demands, Counted(counted), COMPARED, seed=0, as_of="2026-01-01").decision)
+
+    judged = best(lambda: verdict(judge(demands.rules, Measured(counted, 0.95))))
+    found = best(lambda: list(judge(demands.rules, Measured(counted, 0.95))), 4)
+    size = len(written())
     print(
-        f"{cells:,} cells under {len(demands)} rules: {judged:.0f} ms to the verdict, {written:.0f} ms to all findings"
+        f"{cells:,} cells under {len(demands.rules)} rules: {judged:.0f} ms to the verdict, {found:.0f} ms to all"
+        f" findings, {best(written, 3):.0f} ms to a decision of {size / 1e6:.0f} MB"
     )
 
 

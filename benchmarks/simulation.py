@@ -31,6 +31,7 @@ from gate.core.clusters import ClusteredCells, spread
 from gate.core.counts import Cells, FlipCounts
 from gate.core.effective import FEWEST_CLUSTERS, Design
 from gate.core.evidence import Evidence
+from gate.core.means import Moments, mean_bounds
 from gate.core.multiplicity import holm
 from gate.core.outcomes import Codes
 from gate.core.paired import tango_score
@@ -365,6 +366,53 @@ def some_harmed(random: np.random.Generator, draws: int) -> Level:
                  "n = 1,000 each, limit 3 %, harmed 6 %", ALPHA, _error(draws))  # fmt: skip
 
 
+# mean loss: drawn
+
+Sizes = tuple[int, int]
+LOSSES: dict[str, tuple[Callable[[np.random.Generator, Sizes], Floats], float, float]] = {
+    "half a normal distribution": (lambda r, size: np.abs(r.standard_normal(size)), math.sqrt(2 / math.pi), ALPHA),
+    "exponential": (lambda r, size: r.exponential(size=size), 1.0, ALPHA),
+    "lognormal, one in a hundred ten times the median": (lambda r, size: r.lognormal(0, 1, size), math.exp(0.5), ALPHA),
+    "lognormal, one in a hundred thirty times the median": (
+        lambda r, size: r.lognormal(0, 1.5, size),
+        math.exp(1.125),
+        0.1,
+    ),
+    "power law without a third moment": (lambda r, size: r.pareto(2.5, size), 1 / 1.5, 0.06),
+    "one in fifty ten times all others": (lambda r, size: np.where(r.random(size) < 0.02, 10.0, 1.0), 1.18, 1.0),
+}
+WITHIN_ONE: dict[str, tuple[Callable[[np.random.Generator, Sizes], Floats], float]] = {
+    "one in fifty a hundred times all others": (lambda r, size: np.where(r.random(size) < 0.02, 1.0, 0.01), 0.0298),
+    "mostly small": (lambda r, size: r.beta(0.3, 3, size), 0.3 / 3.3),
+    "all alike": (lambda r, size: r.random(size), 0.5),
+}  # fmt: skip
+
+
+def moments(drawn: Floats) -> Moments:
+    return Moments(
+        np.full(len(drawn), float(drawn.shape[1])), drawn.sum(axis=1), (drawn * drawn).sum(axis=1), drawn.max(axis=1)
+    )
+
+
+def means(random: np.random.Generator, draws: int) -> Iterator[Level]:
+    """How often the true mean lies above the upper bound (a wrong allow of ``at_most``), and below the lower one."""
+    for kind, (draw, true, promised) in LOSSES.items():
+        grid = []
+        for n in (30, 100, 300, 1000):
+            found = mean_bounds(moments(draw(random, (2 * draws, n))), CONFIDENCE)
+            grid += [(float((found.upper < true).mean()), n, "above"), (float((found.lower > true).mean()), n, "below")]
+        level, n, side = max(grid)
+        yield Level(f"mean loss, no range stated: {kind}", "drawn", level, f"{n:,} losses, truly {side} the bound",
+                    promised, _error(2 * draws))  # fmt: skip
+    grid = []
+    for kind, (draw, true) in WITHIN_ONE.items():
+        for n in (5, 30, 100, 1000):
+            found = mean_bounds(moments(draw(random, (2 * draws, n))), CONFIDENCE, largest=1.0)
+            grid += [(float((found.upper < true).mean()), n, kind), (float((found.lower > true).mean()), n, kind)]
+    level, n, kind = max(grid)
+    yield Level("mean loss, `largest_change` stated", "drawn", level, f"{n:,} losses, {kind}", ALPHA, _error(2 * draws))
+
+
 # the page
 
 
@@ -454,6 +502,7 @@ def main() -> int:
         *looks(random, draws),
         *refusals(),
         some_harmed(random, draws),
+        *means(random, draws),
     ]  # fmt: skip
     powers = list(power())
     written = page(levels, cluster_rows(grid), powers)

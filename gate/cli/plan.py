@@ -133,7 +133,7 @@ def _of_policy(plan: PolicyPlan) -> list[str]:
         if any(cell.limits[1] is None and cell.rows > 1 for cell in shown):
             lines += ["", *wrap("- depends on which rows flip, since they come in clusters or with weights.", 80)]
         for doubt in plan.doubts:
-            lines += ["", *wrap(f"warning: {doubt}", 80, break_long_words=False, break_on_hyphens=False)]
+            lines += ["", *wrap(f"{doubt.level}: {doubt}", 80, break_long_words=False, break_on_hyphens=False)]
     return lines
 
 

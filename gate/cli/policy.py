@@ -95,7 +95,7 @@ def validate_command(
         rules = len(policy.rules)
         click.echo(f"{file}: sound, {rules} rule{'' if rules == 1 else 's'}")
         for doubt in doubts:
-            click.echo(f"warning: {doubt}", err=True)
+            click.echo(f"{doubt.level}: {doubt}", err=True)
     if problems:
         raise UsageError(problems=problems)
     return 0

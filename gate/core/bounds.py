@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,12 +57,23 @@ def binomial_tail(hits: ArrayLike, n: ArrayLike, rate: ArrayLike, one: ArrayLike
     >>> float(at_most.round(4)), float(at_least)
     (0.049, 1.0)
     """
+    return lower_tail(hits, n, rate, one), upper_tail(hits, n, rate, one)
+
+
+def lower_tail(hits: ArrayLike, n: ArrayLike, rate: ArrayLike, one: ArrayLike = 1.0) -> Floats:
+    """P(X <= hits), as :func:`binomial_tail` has it."""
     k, m, p, e = _broadcast(hits, n, rate, one)
-    p = np.clip(p, 0.0, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        at_least = np.where(k > 0, special.betainc(np.maximum(k, 1e-300), m - k + e, p), 1.0)
-        at_most = np.where(k < m, special.betaincc(k + e, np.where(k < m, m - k, 1.0), p), 1.0)
-    return np.asarray(at_most), np.asarray(at_least)
+        tail = special.betaincc(k + e, np.where(k < m, m - k, 1.0), np.clip(p, 0.0, 1.0))
+    return np.asarray(np.where(k < m, tail, 1.0))
+
+
+def upper_tail(hits: ArrayLike, n: ArrayLike, rate: ArrayLike, one: ArrayLike = 1.0) -> Floats:
+    """P(X >= hits), as :func:`binomial_tail` has it."""
+    k, m, p, e = _broadcast(hits, n, rate, one)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        tail = special.betainc(np.maximum(k, 1e-300), m - k + e, np.clip(p, 0.0, 1.0))
+    return np.asarray(np.where(k > 0, tail, 1.0))
 
 
 def binomial_tail_about(
@@ -92,17 +104,17 @@ def binomial_tail_about(
         below, here, above = (_zubkov_serov(k + step, m, at + step / m, p, log_p, log_q) for step in (-1.0, 0.0, 1.0))
     low, high = alpha * (1 - 1e-9), alpha * (1 + 1e-9) + 1e-300
 
-    def settled(past: NDArray[np.bool_], floor: Floats, ceiling: Floats, tail: int) -> Floats:
+    def settled(past: NDArray[np.bool_], floor: Floats, ceiling: Floats, tail: Callable[..., Floats]) -> Floats:
         large = (halves & past) | (whole & (floor > high))
         found = np.where(large, 1.0, 0.0)
         rest = ~(large | (whole & (ceiling < low)))
         if rest.any():
-            found[rest] = binomial_tail(k[rest], m[rest], p[rest], e[rest])[tail]
+            found[rest] = tail(k[rest], m[rest], p[rest], e[rest])
         return found
 
     # below, here, above: C(k - 1), C(k), C(k + 1); P(X >= k) = 1 - P(X <= k - 1)
-    at_most = settled(k >= m * p, here, above, 0)
-    at_least = settled(k <= m * p, 1.0 - here, 1.0 - below, 1)
+    at_most = settled(k >= m * p, here, above, lower_tail)
+    at_least = settled(k <= m * p, 1.0 - here, 1.0 - below, upper_tail)
     return at_most, at_least
 
 
@@ -151,6 +163,56 @@ def ratio_of_proportions(
     return Bounds(np.asarray(lower), np.asarray(upper))
 
 
+def ratio_test(
+    top_hits: ArrayLike,
+    top_n: ArrayLike,
+    bottom_hits: ArrayLike,
+    bottom_n: ArrayLike,
+    limit: ArrayLike,
+    below: bool,
+    top_one: ArrayLike = 1.0,
+    bottom_one: ArrayLike = 1.0,
+) -> Floats:
+    """One-sided p-value against "the ratio is at least ``limit``", or not ``below`` against "it is at most ``limit``".
+
+    That of :func:`ratio_of_proportions` turned round: the smallest error at which its bound keeps the limit, or is past
+    it. The bounds at a smaller error lie around those at a larger one, so where the hypothesis is true a p-value of
+    alpha at most is as rare as a wrong bound at alpha: alpha at most, and usually far less.
+
+    At that error p there is a divisor q of which one tail of either proportion is p / 2, and that q is looked for.
+
+    >>> p = ratio_test(10, 100, 50, 100, 0.5, below=True)
+    >>> float(p.round(4)), float(ratio_of_proportions(10, 100, 50, 100, 1 - p).upper.round(6))
+    (0.0208, 0.5)
+    """
+    shape = np.broadcast(top_hits, top_n, bottom_hits, bottom_n, limit, top_one, bottom_one).shape
+    a, n, b, m, r, e, f = (
+        part.ravel() for part in _broadcast(top_hits, top_n, bottom_hits, bottom_n, limit, top_one, bottom_one)
+    )
+
+    def tails(q: Floats, at: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        p = r[at] * q  # no share is above 1: that much is known at any error
+        if below:
+            return np.where(p >= 1.0, 0.0, lower_tail(a[at], n[at], p, e[at])), upper_tail(b[at], m[at], q, f[at])
+        return upper_tail(a[at], n[at], p, e[at]), np.where(q >= 1.0, 0.0, lower_tail(b[at], m[at], q, f[at]))
+
+    def apart(q: Floats, at: NDArray[np.intp]) -> Floats:
+        with np.errstate(divide="ignore"):
+            top, bottom = (np.maximum(np.log(tail), -1e4) for tail in tails(q, at))
+        return np.asarray(top - bottom if below else bottom - top)  # falls with q
+
+    everyone = np.arange(len(a))
+    seen = np.divide(b, m, out=np.full(m.shape, 0.5), where=m > 0)
+    # at the divisor that was seen its own tail is half or more: a p-value below 1 has its q on the far side of it
+    low, high = (np.zeros_like(seen), seen.copy()) if below else (seen.copy(), np.ones_like(seen))
+    far = (apart(high, everyone) <= 0) if below else (apart(low, everyone) > 0)
+    high = np.where(far, high, seen)
+    crossed = np.flatnonzero(far & (apart(low, everyone) > 0))
+    if len(crossed):
+        high[crossed] = crossing(lambda x, at: apart(x, crossed[at]), low[crossed], high[crossed])[1]
+    return np.asarray(np.minimum(2.0 * np.maximum(*tails(high, everyone)), 1.0).reshape(shape))
+
+
 def bisect(holds: Any, low: Floats, high: Floats, steps: int = 64) -> tuple[Floats, Floats]:
     """Halve [low, high] ``steps`` times, elementwise, keeping ``holds`` true at low and false at high.
 
@@ -166,3 +228,47 @@ def bisect(holds: Any, low: Floats, high: Floats, steps: int = 64) -> tuple[Floa
         yes = holds(middle)
         low, high = np.where(yes, middle, low), np.where(yes, high, middle)
     return low, high
+
+
+_NEAR = 4.0 * float(np.finfo(np.float64).eps)
+
+
+def crossing(
+    over: Callable[[Floats, NDArray[np.intp]], Floats], low: Floats, high: Floats, near: float = 1e-13
+) -> tuple[Floats, Floats]:
+    """Where a function that falls crosses zero, elementwise: as :func:`bisect`, for functions that are dear.
+
+    ``over(x, at)`` is the function at ``x`` for those elements that the positions ``at`` pick, above 0 at ``low`` and
+    at most 0 at ``high``; one-dimensional. The two ends come back no further apart than ``near`` and the last bits.
+    An element is done when it is done, so that its answer does not depend on which others there are.
+
+    Source: Chandrupatla, Advances in Engineering Software 28 (1997); bisection where interpolation would go astray.
+
+    >>> low, high = crossing(lambda x, at: 2.0 - x * x, np.array([0.0]), np.array([2.0]))
+    >>> float(low[0].round(6)), float(high[0].round(6))
+    (1.414214, 1.414214)
+    """
+    lower, upper = low.astype(np.float64), high.astype(np.float64)
+    at = np.arange(len(lower))
+    a, b = lower.copy(), upper.copy()  # the newest point, and the one across the root
+    fa, fb = over(a, at), over(b, at)
+    share = np.full(len(a), 0.5)
+    while len(at):
+        x = a + share * (b - a)
+        fx = over(x, at)
+        same = (fx > 0) == (fa > 0)
+        c, fc = np.where(same, a, b), np.where(same, fa, fb)
+        b, fb = np.where(same, b, a), np.where(same, fb, fa)
+        a, fa = x, fx
+        lower[at], upper[at] = np.where(fa > 0, a, b), np.where(fa > 0, b, a)
+        width = np.abs(b - a)
+        least = 0.5 * (near + _NEAR * np.maximum(np.abs(a), np.abs(b)))
+        more = width > 2.0 * least
+        at = at[more]
+        a, b, c, fa, fb, fc, width, least = (part[more] for part in (a, b, c, fa, fb, fc, width, least))
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            xi, phi = (a - b) / (c - b), (fa - fb) / (fc - fb)
+            inverse = fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
+            straight = (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi) & np.isfinite(inverse)
+        share = np.clip(np.where(straight, inverse, 0.5), least / width, 1.0 - least / width)
+    return lower, upper

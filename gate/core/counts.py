@@ -75,7 +75,7 @@ class FlipCounts:
         >>> FlipCounts.from_columns(np.array([[1, 0, 0, 0, 0], [2, 0, 0, 0, 0]])).take(np.array([1])).both_right
         array([2])
         """
-        return FlipCounts(*(np.asarray(column)[chosen] for column in self.columns))
+        return FlipCounts(*(column[chosen] for column in np.broadcast_arrays(*self.columns)))
 
     def times(self, factor: Any) -> FlipCounts:
         """Every count times a factor (a number, or one per cell): counts of more rows at the same rates."""

@@ -184,7 +184,7 @@ def verdict(findings: Iterable[Finding]) -> Verdict:
     """
     enforced = {
         status
-        for status, severity in _seen(findings)
+        for status, severity in seen(findings)
         if status is Status.ERROR or (severity is Severity.ENFORCE and status is not Status.WAIVED)
     }
     if Status.ERROR in enforced or not enforced:
@@ -196,10 +196,13 @@ def verdict(findings: Iterable[Finding]) -> Verdict:
     return Verdict.ALLOW
 
 
-def _seen(findings: Iterable[Finding]) -> Iterable[tuple[Status, Severity]]:
+def seen(findings: Iterable[Finding]) -> set[tuple[Status, Severity]]:
+    """Which statuses there are, with which severity; no findings give none."""
     if isinstance(findings, Findings):
         return findings.seen()
-    return ((finding.status, finding.severity) for finding in findings)
+    # enumerations hash slowly, their identities do not
+    some = {(id(finding.status), id(finding.severity)): finding for finding in findings}
+    return {(finding.status, finding.severity) for finding in some.values()}
 
 
 @dataclass(frozen=True)
@@ -227,14 +230,14 @@ class Findings(Sequence[Finding]):
 
     def seen(self) -> set[tuple[Status, Severity]]:
         """Which statuses there are, with which severity, without writing anything out."""
-        seen: set[tuple[Status, Severity]] = set()
+        found: set[tuple[Status, Severity]] = set()
         for part in self._parts:
             if isinstance(part, Part):
-                present = set(map(id, part.statuses.tolist()))  # enumerations hash slowly, their identities do not
-                seen.update((status, part.severity) for status in Status if id(status) in present)
+                present = set(map(id, part.statuses.tolist()))
+                found.update((status, part.severity) for status in Status if id(status) in present)
             else:
-                seen.update((finding.status, finding.severity) for finding in part)
-        return seen
+                found |= seen(part)
+        return found
 
     def _all(self) -> tuple[Finding, ...]:
         if self._written is None:

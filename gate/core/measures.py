@@ -1,4 +1,4 @@
-"""What rules can be about beside the rates of one flip table: excesses over the noise of retraining, and costs."""
+"""What rules can be about beside the rates of one flip table: excesses over noise, means of scores, and costs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from gate.core.rates import NAMES, Rate, rate
 
 EXCESS_NFR = "excess_nfr"
 EXCESS_CHURN = "excess_churn"
+MEAN_LOSS = "mean_loss"
+MEAN_GAIN = "mean_gain"
 NET_COST = "net_cost"
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A name, its unit (``percent``) and its range, as :class:`gate.core.rates.Rate` has them."""
+    """A name, its unit (``percent``) and its range, as :class:`gate.core.rates.Rate` has them; ``of`` is nobody's."""
 
     name: str
     title: str
@@ -22,6 +24,7 @@ class Measure:
     low: float
     high: float
     source: str = ""
+    of: None = None
 
 
 OTHERS = {
@@ -46,6 +49,24 @@ OTHERS = {
             "Milani Fard et al., NeurIPS 2016",
         ),
         Measure(
+            MEAN_LOSS,
+            "mean loss",
+            "how much lower the score gets, on average over the rows on which it gets lower",
+            False,
+            0.0,
+            float("inf"),
+            "Echterhoff et al. (MUSCLE), 2024",
+        ),
+        Measure(
+            MEAN_GAIN,
+            "mean gain",
+            "how much higher the score gets, on average over the rows on which it gets higher",
+            False,
+            0.0,
+            float("inf"),
+            "Echterhoff et al. (MUSCLE), 2024",
+        ),
+        Measure(
             NET_COST,
             "net cost of the flips",
             "what the negative flips cost, less what the positive ones save, for so many rows",
@@ -55,7 +76,10 @@ OTHERS = {
         ),
     )
 }
-RULE_NAMES = (*NAMES, EXCESS_NFR, EXCESS_CHURN)
+OF_SCORES = (MEAN_LOSS, MEAN_GAIN)
+"""The measures that only rows with two scores have."""
+
+RULE_NAMES = (*NAMES, EXCESS_NFR, EXCESS_CHURN, *OF_SCORES)
 """The names that a rule's ``rate`` may have."""
 
 

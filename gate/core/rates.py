@@ -127,12 +127,18 @@ class Rate:
         return bounds.binomial_tail_about(self.numerator(counts), self.n(counts), limit, alpha, _one(counts))
 
     def worse_than(self, counts: FlipCounts, limit: Any) -> Floats:
-        """One-sided p-value against "the rate is at most ``limit``"; small means proven above. NaN: no such test."""
-        return bounds.binomial_tail(self.numerator(counts), self.n(counts), limit, _one(counts))[1]
+        """One-sided p-value against "the rate is at most ``limit``"; small means proven above."""
+        return bounds.upper_tail(self.numerator(counts), self.n(counts), limit, _one(counts))
 
     def better_than(self, counts: FlipCounts, limit: Any) -> Floats:
-        """One-sided p-value against "the rate is at least ``limit``"; small means proven below. NaN: no such test."""
-        return bounds.binomial_tail(self.numerator(counts), self.n(counts), limit, _one(counts))[0]
+        """One-sided p-value against "the rate is at least ``limit``"; small means proven below."""
+        return bounds.lower_tail(self.numerator(counts), self.n(counts), limit, _one(counts))
+
+    def sureness(self, counts: FlipCounts, limit: Any, below: bool, confidence: float) -> Floats:
+        """0 or more where the rate is proven ``below`` the limit (or above it): a number nearly linear in the root of
+        the rows, for asking how many of them it takes."""
+        p = self.better_than(counts, limit) if below else self.worse_than(counts, limit)
+        return np.asarray(special.ndtri(1.0 - confidence) - special.ndtri(np.clip(p, 1e-250, 0.99)))
 
 
 class _ErrorRateChange(Rate):
@@ -208,9 +214,18 @@ class _Ratio(Rate):
         )  # fmt: skip
 
     def worse_than(self, counts: FlipCounts, limit: Any) -> Floats:
-        return np.full(np.shape(counts.negative), np.nan)
+        hits, n, bottom_hits, bottom_n, one, bottom_one = self._two(counts)
+        return bounds.ratio_test(hits, n, bottom_hits, bottom_n, limit, False, one, bottom_one)
 
-    better_than = worse_than
+    def better_than(self, counts: FlipCounts, limit: Any) -> Floats:
+        hits, n, bottom_hits, bottom_n, one, bottom_one = self._two(counts)
+        return bounds.ratio_test(hits, n, bottom_hits, bottom_n, limit, True, one, bottom_one)
+
+    def sureness(self, counts: FlipCounts, limit: Any, below: bool, confidence: float) -> Floats:
+        found, value = self.bounds(counts, confidence), self.value(counts)  # bounds are cheaper than their tests here
+        bound = found.upper if below else found.lower
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(np.nan_to_num((np.asarray(limit) - value) / (bound - value), nan=0.0) - 1.0)
 
 
 def _one(counts: FlipCounts) -> Any:

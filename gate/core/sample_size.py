@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
-from gate.core.bounds import Floats, binomial_tail, bisect, clopper_pearson
+from gate.core.bounds import Floats, clopper_pearson, lower_tail
 from gate.core.counts import FlipCounts
 from gate.core.rates import Rate
 
@@ -69,7 +71,7 @@ def _first_certified(flips: Floats, limit: float, confidence: float) -> Floats:
     low, high = flips.copy(), np.ceil((flips + 1.0) * (2.0 - np.log(1.0 - confidence)) / limit) + 1.0
     while np.any(high - low > 1):
         middle = np.floor((low + high) / 2)
-        fits = binomial_tail(flips, middle, limit)[0] <= 1.0 - confidence
+        fits = lower_tail(flips, middle, limit) <= 1.0 - confidence
         move = high - low > 1
         low, high = np.where(move & ~fits, middle, low), np.where(move & fits, middle, high)
     return np.asarray(high)
@@ -83,13 +85,19 @@ def most_flips_allowed(n: Floats, limit: float | Floats, confidence: float) -> F
     """
     low = np.full(n.shape, -1.0)
     high = n.astype(np.float64)
-    while np.any(high - low > 1):
-        middle = np.floor((low + high) / 2)
+    limits = np.broadcast_to(np.asarray(limit, dtype=np.float64), n.shape)
+    # where the normal approximation says, and from there in growing steps: a try or two instead of a dozen halvings
+    z, mean = special.ndtri(1.0 - confidence), high * limits
+    guess = mean + z * np.sqrt(mean * (1.0 - limits)) + (1.0 - 2.0 * limits) * (z * z - 1.0) / 6.0 - 0.5
+    step = 1.0
+    while (open_ := high - low > 1).any():
+        tried = np.clip(np.floor(guess), low + 1, high - 1)[open_]
         # the tail at the limit, which says the same as the bound against it and is much cheaper
-        fits = binomial_tail(middle, n, limit)[0] <= 1.0 - confidence
-        move = high - low > 1
-        low = np.where(move & fits, middle, low)
-        high = np.where(move & ~fits, middle, high)
+        fits = lower_tail(tried, n[open_], limits[open_]) <= 1.0 - confidence
+        low[open_] = np.where(fits, tried, low[open_])
+        high[open_] = np.where(fits, high[open_], tried)
+        guess[open_] = tried + np.where(fits, step, -step)
+        step *= 2.0
     return low
 
 
@@ -112,21 +120,62 @@ def rows_needed(
     unseen = np.asarray(counts.n) <= 0
     # An empty cell is planned as if everything in it were to go well: rows that both models get right.
     start = np.where(unseen, 1.0, n)
-    empty = FlipCounts(np.ones(n.shape), *(np.zeros(n.shape),) * 4)
+    limits = np.broadcast_to(np.asarray(limit, dtype=np.float64), start.shape)
 
-    def scaled(total: Floats) -> FlipCounts:
-        if not unseen.any():
-            return counts.times(total / start)
-        seen, unseen_ = counts.times(total / start), empty.times(total)
-        return FlipCounts(*(np.where(unseen, b, a) for a, b in zip(seen.columns, unseen_.columns, strict=True)))
+    def scaled(total: Floats, at: NDArray[np.intp]) -> FlipCounts:
+        seen = counts.take(at).times(total / start[at])
+        if not unseen[at].any():
+            return seen
+        empty = FlipCounts(total, *(np.zeros(total.shape),) * 4)
+        return FlipCounts(*(np.where(unseen[at], b, a) for a, b in zip(seen.columns, empty.columns, strict=True)))
 
-    def open_still(total: Floats) -> Floats:
-        kept, broken = rate.proven(scaled(total), limit, at_most, confidence)
-        return np.asarray(~(kept | broken))
+    def settled(total: Floats) -> NDArray[np.bool_]:
+        kept, broken = rate.proven(scaled(total, everyone), limits, at_most, confidence)
+        return np.asarray(kept | broken)
 
-    never = open_still(np.full(start.shape, float(_MOST_ROWS)))
-    _, log_high = bisect(
-        lambda exponent: open_still(np.exp(exponent)), np.log(start), np.full(start.shape, math.log(_MOST_ROWS)), 48
-    )
-    total = np.ceil(np.round(np.exp(log_high), 3))
-    return np.where(never, np.nan, np.maximum(total - n, 1.0))
+    everyone = np.arange(len(start))
+    most = np.full(start.shape, float(_MOST_ROWS))
+    total = np.where(settled(start), start, np.nan)
+    waiting = np.isnan(total) & settled(most)
+    at_end = scaled(most, everyone)
+    below = rate.value(at_end) < limits
+    for side in (True, False):
+        at = np.flatnonzero(waiting & (below == side))
+        if len(at):
+
+            def sure(x: Floats, some: NDArray[np.intp], at: NDArray[np.intp] = at, side: bool = side) -> Floats:
+                return rate.sureness(scaled(x, at[some]), limits[at[some]], side, confidence)
+
+            total[at] = fewest_rows(sure, start[at], most[at])
+    return np.asarray(np.maximum(total - n, 1.0))
+
+
+def fewest_rows(sure: Callable[[Floats, NDArray[np.intp]], Floats], open_at: Floats, settled_at: Floats) -> Floats:
+    """The fewest rows, elementwise, at which ``sure(rows, at)`` is 0 or more, at positions ``at`` of the elements.
+
+    It must be so at ``settled_at`` and not at ``open_at``, and grow with the rows. What grows nearly as their root is
+    found soonest: a line through the last two tries says where to try next; now and then the middle is tried, lest
+    that go astray.
+    """
+    low, high = open_at.copy(), settled_at.copy()
+    at = np.arange(len(low))
+    x, tries = low.copy(), 0
+    root, before = np.zeros(len(low)), np.full(len(low), np.nan)
+    while len(at):
+        now = sure(x, at)
+        enough = now >= 0
+        high[at], low[at] = np.where(enough, x, high[at]), np.where(enough, low[at], x)
+        here = np.sqrt(x)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            slope = (now - before) / (here - root)
+            line = here - now / slope
+        root, before = here, now
+        a, b = low[at], high[at]
+        middle = np.where(b > 2.0 * a, np.sqrt(np.maximum(a, 1.0) * b), (a + b) / 2.0)
+        usable = (slope > 0) & (line > 0) & (tries % 4 != 3)
+        x = np.where(usable, np.minimum(line, 16.0 * here) ** 2, np.where(enough | (tries > 3), middle, 4.0 * x))
+        x = np.clip(np.ceil(x), np.floor(a) + 1, np.ceil(b) - 1)
+        more = np.ceil(b) - np.floor(a) > 1
+        at, x, root, before = at[more], x[more], root[more], before[more]
+        tries += 1
+    return np.ceil(high)

@@ -1,4 +1,7 @@
-"""Answers that can be better or worse: how many lost and gained against the incumbent, and how much."""
+"""Answers that can be better or worse: how many lost and gained against the incumbent, and how much.
+
+What is said of the mean loss and the mean gain by them stands in :mod:`gate.core.means`.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,16 @@ class ScoredCells:
     """Losses and gains in each cell of one dimension; D is the candidate's score minus the incumbent's.
 
     ``columns`` has shape (len(values), 3): units, units with D < 0 (losses), units with D > 0 (gains). ``sums`` has
-    shape (len(values), 2): the sum of -D over the losses and of D over the gains, Python integers in units of 2 ** -64
-    (:mod:`gate.core.exact`).
+    shape (len(values), 2): the sum of -D over the losses and of D over the gains, ``squares`` those of D * D, Python
+    integers in units of 2 ** -64 and 2 ** -128 (:mod:`gate.core.exact`). ``largest``, of that shape too, is the largest
+    loss and the largest gain, 0 where there is none.
     """
 
     values: tuple[Value, ...]
     columns: NDArray[np.int64]
     sums: NDArray[Any]
+    squares: NDArray[Any]
+    largest: NDArray[np.float64]
 
     @property
     def mean_loss(self) -> Floats:
@@ -58,21 +64,26 @@ def count_scores(scores: Scores, column: Codes | None) -> ScoredCells:
     first, cells = (0, 1) if column is None else (1, len(values) + 1)
     side = np.sign(difference).astype(np.int64) % 3  # 0: the same, 1: gain, 2: loss
     joint = np.bincount(cell * 3 + side, minlength=cells * 3).reshape(cells, 3)[first:]
-    totals, _ = exact_sums(np.abs(difference), cell * 3 + side, cells * 3)
-    sums = totals.reshape(cells, 3)[first:]
-    return ScoredCells(
-        values,
-        np.stack([joint.sum(axis=1), joint[:, 2], joint[:, 1]], axis=1),
-        np.stack([sums[:, 2], sums[:, 1]], axis=1),
+    size = np.abs(difference)
+    largest = np.zeros(cells * 3)
+    np.maximum.at(largest, cell * 3 + side, size)
+    # of each cell: losses, then gains
+    sums, squares, most = (
+        part.reshape(cells, 3)[first:][:, [2, 1]] for part in (*exact_sums(size, cell * 3 + side, cells * 3), largest)
     )
+    columns = np.stack([joint.sum(axis=1), joint[:, 2], joint[:, 1]], axis=1)
+    return ScoredCells(values, columns, sums, squares, most)
 
 
 def merge_scores(parts: Sequence[ScoredCells]) -> ScoredCells:
     """Add cell by cell, by the cells' values; at least one part."""
     values, positions = unite([part.values for part in parts])
     columns = np.zeros((len(values), 3), dtype=np.int64)
-    sums = np.zeros((len(values), 2), dtype=object)
+    sums, squares = (np.zeros((len(values), 2), dtype=object) for _ in range(2))
+    largest = np.zeros((len(values), 2))
     for part, rows in zip(parts, positions, strict=True):
         columns[rows] += part.columns
         sums[rows] += part.sums
-    return ScoredCells(values, columns, sums)
+        squares[rows] += part.squares
+        largest[rows] = np.maximum(largest[rows], part.largest)
+    return ScoredCells(values, columns, sums, squares, largest)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,8 +14,10 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from gate.core.bulk import uncollected
 from gate.core.flips import FlippedRow
-from gate.decisions.record import SCHEMA_VERSION, Decision
+from gate.core.judgement import Finding
+from gate.decisions.record import SCHEMA_VERSION, CellRow, Decision
 from gate.errors import EvidenceError, UsageError
 
 
@@ -42,32 +44,104 @@ def canonical(document: Any) -> bytes:
     >>> canonical({"b": 1, "a": [None, "é"]})
     b'{"a":[null,"\\xc3\\xa9"],"b":1}\\n'
     """
-    text = json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8", "backslashreplace") + b"\n"
+    return _encoded(_text(document)) + b"\n"
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
 
 
 def document(decision: Decision) -> dict[str, Any]:
     """The decision as plain JSON data."""
-    plain: dict[str, Any] = _adapter().dump_python((decision,), mode="json")[0]
-    for cell in (*plain["cells"], *(finding["cell"] for finding in plain["findings"])):
-        cell["value"] = _finite(cell["value"])
+    return _plain(decision) | {name: [plain(one) for one in getattr(decision, name)] for name, plain in _MANY.items()}
+
+
+def _plain(decision: Decision) -> dict[str, Any]:
+    """All but what there can be a hundred thousand of."""
+    without = replace(decision, cells=(), findings=())
+    plain: dict[str, Any] = _adapter().dump_python((without,), mode="json")[0]
+    return plain
+
+
+def _cell(cell: CellRow) -> dict[str, Any]:
+    return {
+        "by": cell.by,
+        "value": _finite(cell.value),
+        "counts": dict(vars(cell.counts)),
+        "rates": [dict(vars(row)) for row in cell.rates],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    plain = dict(vars(finding))
+    plain["cell"] = {"by": finding.cell.by, "value": _finite(finding.cell.value)}
+    plain["severity"] = finding.severity._value_
+    plain["decide_on"] = finding.decide_on._value_
+    plain["status"] = finding.status._value_
+    plain["source"] = dict(vars(finding.source))
     return plain
 
 
 def to_bytes(decision: Decision) -> bytes:
-    """The decision as canonical bytes."""
-    return canonical(document(decision))
+    """The decision as canonical bytes; those of a sealed one are kept, since they are asked for again and again."""
+    kept: bytes | None = vars(decision).get(_KEPT)
+    return _joined(_written(decision)) if kept is None else kept
 
 
 def sealed(decision: Decision) -> Decision:
     """The decision with its id: SHA-256 of everything but the id and ``created_at``."""
-    return replace(decision, decision_id=_id(document(decision)))
+    parts = _written(decision)
+    found = replace(decision, decision_id=_id(parts))
+    parts["decision_id"] = _encoded(_text(found.decision_id))
+    object.__setattr__(found, _KEPT, _joined(parts))  # no field: a copy with another part is written anew
+    return found
 
 
-def _id(plain: dict[str, Any]) -> str:
-    return hashlib.sha256(
-        canonical({k: v for k, v in plain.items() if k not in ("decision_id", "created_at")})
-    ).hexdigest()
+_MANY: dict[str, Callable[[Any], dict[str, Any]]] = {"cells": _cell, "findings": _finding}
+_AT_ONCE = 1000
+_KEPT = "_canonical"
+_NOT_IN_ID = ("decision_id", "created_at")
+
+
+def _parts(plain: dict[str, Any]) -> dict[str, bytes]:
+    """The JSON of every key of a document."""
+    return {key: _encoded(_text(value)) for key, value in plain.items()}
+
+
+def _written(decision: Decision) -> dict[str, bytes]:
+    """The JSON of every key of a decision; of what there is much, some at a time."""
+    parts = _parts(_plain(decision))
+    for name, plain in _MANY.items():
+        every = getattr(decision, name)
+        some = (every[first : first + _AT_ONCE] for first in range(0, len(every), _AT_ONCE))
+        with uncollected():
+            texts = [_encoded(_text([plain(one) for one in these])[1:-1]) for these in some]
+        parts[name] = b"[" + b",".join(texts) + b"]"
+    return parts
+
+
+def _joined(parts: Mapping[str, bytes]) -> bytes:
+    """The canonical bytes of a document, from its parts."""
+    return b"".join(_pieces(parts))
+
+
+def _id(parts: Mapping[str, bytes]) -> str:
+    found = hashlib.sha256()
+    for piece in _pieces({key: text for key, text in parts.items() if key not in _NOT_IN_ID}):
+        found.update(piece)
+    return found.hexdigest()
+
+
+def _pieces(parts: Mapping[str, bytes]) -> Iterator[bytes]:
+    opening = b"{"
+    for key in sorted(parts):
+        yield from (opening, _encoded(_text(key)), b":", parts[key])
+        opening = b","
+    yield b"}\n" if parts else b"{}\n"
 
 
 def read_decision(source: str | os.PathLike[str] | bytes) -> Decision:
@@ -92,12 +166,14 @@ def read_decision(source: str | os.PathLike[str] | bytes) -> Decision:
         )
     try:
         (decision,) = _adapter().validate_python((plain,))
-        found = _id(plain)
+        parts = _parts(plain)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         at = ".".join(str(step) for step in first["loc"][1:])
         raise EvidenceError(f"not a decision: {at}: {first['msg']}", where=where) from None
-    if found != decision.decision_id or document(decision) != plain or raw != canonical(plain):
+    except ValueError as error:  # a number beyond all numbers, where any may stand
+        raise EvidenceError(f"not a decision: {error}", where=where) from None
+    if _id(parts) != decision.decision_id or document(decision) != plain or raw != _joined(parts):
         raise EvidenceError(
             "edited: it is not, byte for byte, what its decision_id was made of",
             where=where,

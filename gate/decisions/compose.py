@@ -6,9 +6,13 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
+from gate.core.bulk import numbers, rows_of, whole
+from gate.core.counts import COLUMNS, Cells
 from gate.core.flips import CONFIDENCE_BINS, FlipCounts, FlipTable
 from gate.core.judgement import Finding
+from gate.core.means import Means
 from gate.core.measured import Measured
+from gate.core.measures import OF_SCORES, OTHERS, Measure
 from gate.core.outcomes import Value
 from gate.core.rates import RATES, Estimate, Rate
 from gate.decisions.record import (
@@ -43,29 +47,44 @@ def counts_row(counts: FlipCounts, compared: bool = True) -> Counts:
     )
 
 
-def rate_rows(measured: Measured, compared: bool = True, without: Collection[str] = ()) -> tuple[RateRow, ...]:
-    """Every rate over all rows; without a comparison only the candidate's own. ``without`` names rates to leave out."""
-    return tuple(
-        _row(rate, measured.estimate(rate, None), 0) for rate in RATES.values() if _known(rate, compared, without)
-    )
+def rate_rows(
+    measured: Measured, compared: bool = True, without: Collection[str] = (), means: Means | None = None
+) -> tuple[RateRow, ...]:
+    """Every rate over all rows; without a comparison only the candidate's own. ``without`` names rates to leave out.
+
+    ``means`` adds the mean loss and the mean gain.
+    """
+    rates = [rate for rate in RATES.values() if _known(rate, compared, without)]
+    return tuple(row for (row,) in _columns(rates, measured, None, means))
 
 
 def cell_rows(
-    measured: Measured, findings: Iterable[Finding], compared: bool = True, without: Collection[str] = ()
+    measured: Measured,
+    findings: Iterable[Finding],
+    compared: bool = True,
+    without: Collection[str] = (),
+    means: Means | None = None,
 ) -> tuple[CellRow, ...]:
     """Every cell of every dimension with the rates that are always shown and those that a rule judged there."""
     asked: dict[str, dict[tuple[str, str | None], None]] = {}
+    last = None
     for finding in findings:
-        asked.setdefault(finding.cell.by, {})[finding.rate, finding.of] = None
+        if finding.rule != last:  # all findings of a rule are about one rate and one dimension
+            last = finding.rule
+            asked.setdefault(finding.cell.by, {})[finding.rate, finding.of] = None
     rows: list[CellRow] = []
     for by, cells in measured.table.cells.items():
         keys = dict.fromkeys([*_IN_EVERY_CELL, *asked.get(by, {})])
         # an excess over the noise of retraining is no rate of this table; its finding shows it
         rates = [rate for rate in (RATES[key] for key in keys if key in RATES) if _known(rate, compared, without)]
-        estimates = [measured.estimate(rate, by) for rate in rates]
-        for i, value in enumerate(cells.values):
-            found = tuple(_row(rate, estimate, i) for rate, estimate in zip(rates, estimates, strict=True))
-            rows.append(CellRow(by, value, counts_row(cells.at(i), compared), found))
+        if not len(cells):
+            continue
+        if compared:
+            counts = rows_of(Counts, {}, _counts_columns(cells))
+        else:
+            counts = [counts_row(cells.at(i), compared) for i in range(len(cells))]
+        found = list(zip(*_columns(rates, measured, by, means), strict=True))
+        rows += rows_of(CellRow, {"by": by}, {"value": cells.values, "counts": counts, "rates": found})
     return tuple(rows)
 
 
@@ -73,22 +92,33 @@ def _known(rate: Rate, compared: bool, without: Collection[str]) -> bool:
     return rate.name not in without and (compared or rate.of == "candidate")
 
 
-def _row(rate: Rate, found: Estimate, i: int) -> RateRow:
-    return RateRow(
-        rate.name,
-        rate.of,
-        _finite(found.estimate[i]),
-        _finite(found.lower[i]),
-        _finite(found.upper[i]),
-        int(found.numerator[i]),
-        int(found.n[i]),
-        found.confidence,
-        found.method,
+def _counts_columns(cells: Cells) -> dict[str, list[int]]:
+    columns = dict(zip(COLUMNS, cells.columns.T.tolist(), strict=True))
+    return {**columns, "n": cells.columns.sum(axis=1).tolist()}
+
+
+def _columns(rates: Iterable[Rate], measured: Measured, by: str | None, means: Means | None) -> list[list[RateRow]]:
+    """For each rate its rows, one for each cell of the dimension."""
+    found: list[tuple[Rate | Measure, Estimate]] = [(rate, measured.estimate(rate, by)) for rate in rates]
+    if means:
+        found += [(OTHERS[name], means.estimate(OTHERS[name], by)) for name in OF_SCORES]
+    return [_rows(about, estimate) for about, estimate in found]
+
+
+def _rows(about: Rate | Measure, found: Estimate) -> list[RateRow]:
+    effective = found.n if found.effective_n is None else found.effective_n
+    return rows_of(
+        RateRow,
+        {"rate": about.name, "of": about.of, "confidence": found.confidence, "method": found.method},
+        {
+            "estimate": numbers(found.estimate),
+            "lower": numbers(found.lower),
+            "upper": numbers(found.upper),
+            "numerator": whole(found.numerator),
+            "n": whole(found.n),
+            "effective_n": np.asarray(effective, dtype=np.float64).tolist(),
+        },
     )
-
-
-def _finite(number: float) -> float | None:
-    return float(number) if np.isfinite(number) else None
 
 
 def flip_matrix(table: FlipTable, keep: int = MATRIX_ROWS) -> FlipMatrix:

@@ -31,7 +31,11 @@ class Counts:
 
 @dataclass(frozen=True)
 class RateRow:
-    """One rate with its one-sided bounds, each at ``confidence``; None where it is undefined."""
+    """One rate with its one-sided bounds, each at ``confidence``; None where it is undefined.
+
+    ``effective_n`` is how many independent rows of equal weight the ``n`` are worth, which is what the bounds rest on:
+    ``n`` itself, but for rows in clusters or with weights.
+    """
 
     rate: str
     of: str | None
@@ -40,6 +44,7 @@ class RateRow:
     upper: float | None
     numerator: int
     n: int
+    effective_n: float
     confidence: float
     method: str
 

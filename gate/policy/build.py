@@ -45,12 +45,13 @@ def build(document: PolicyDocument, family: Family, text: str, environment: str 
     assert confidence is not None  # the pattern of the document saw to it
     decide_on = DecideOn(document.evidence.decide_on)
     holdout = document.holdout
+    task = _task(document.task)
     return Policy(
         file=family.file,
         text=text,
         digest=hashlib.sha256(text.encode("utf-8")).hexdigest(),
         name=document.name,
-        task=_task(document.task),
+        task=task,
         holdout=Holdout(
             id=holdout.id,
             label=holdout.label,
@@ -60,11 +61,12 @@ def build(document: PolicyDocument, family: Family, text: str, environment: str 
             weight=holdout.weight,
             exclusions=_beside(holdout.exclusions, family, ("holdout", "exclusions")),
             noise_floor=tuple(holdout.noise_floor),
+            sample=holdout.sample,
         ),
         confidence=confidence,
         decide_on=decide_on,
         absolute_rules_only_without_incumbent=document.on_missing_incumbent == "absolute_rules_only",
-        rules=tuple(_any_rule(part, ("rules", i), decide_on, family) for i, part in enumerate(document.rules)),
+        rules=tuple(_any_rule(part, ("rules", i), decide_on, family, task) for i, part in enumerate(document.rules)),
         promotion=None
         if document.promotion is None
         else Promotion(document.promotion.alias, document.promotion.keep_previous_as),
@@ -85,7 +87,7 @@ def _source(family: Family, path: Path) -> Source:
     return Source(place.file, place.position.line)
 
 
-def _any_rule(part: RulePart, path: Path, decide_on: DecideOn, family: Family) -> AnyRule:
+def _any_rule(part: RulePart, path: Path, decide_on: DecideOn, family: Family, task: TaskOptions) -> AnyRule:
     source = _source(family, path)
     severity = Severity(part.severity)
     if part.must_not_regress is not None:
@@ -102,10 +104,11 @@ def _any_rule(part: RulePart, path: Path, decide_on: DecideOn, family: Family) -
             negative=tuple(FlipPrice(flip.label, flip.output, float(flip.cost)) for flip in cost.negative),
             positive=tuple(FlipPrice(flip.label, flip.output, float(flip.gain)) for flip in cost.positive),
             threshold=_threshold(part, OTHERS[NET_COST], True),
-            decide_on=decide_on,
+            decide_on=DecideOn(part.decide_on) if part.decide_on else decide_on,
             severity=severity,
             because=part.because,
             source=source,
+            at_least_n=part.at_least_n,
         )
     kind = about(str(part.rate), part.of)
     at_most = part.at_most is not None
@@ -125,6 +128,7 @@ def _any_rule(part: RulePart, path: Path, decide_on: DecideOn, family: Family) -
         because=part.because,
         source=source,
         holm=part.correction == "holm",
+        units=task.units(part.by),
     )
 
 
@@ -177,6 +181,7 @@ def _task(part: TaskPart) -> TaskOptions:
         else ScoreColumns(score, score),
         right_at_least=_float(part.right_at_least),
         continuous=part.continuous,
+        largest_change=_float(part.largest_change),
     )
 
 

@@ -42,7 +42,7 @@ def check(data: Any) -> Iterator[Mistake]:
     if not rules:
         yield ("rules",), "no rules: a policy that demands nothing allows nothing"
     evidence = _mapping(data.get("evidence"))
-    noise = _mapping(data.get("holdout")).get("noise_floor")
+    noise = [_mapping(data.get("holdout")).get(key) for key in ("noise_floor", "sample")]
     seen: dict[str, int] = {}
     for index, rule in enumerate(rules):
         if not isinstance(rule, dict):
@@ -52,7 +52,7 @@ def check(data: Any) -> Iterator[Mistake]:
             yield ("rules", index, "id"), f"rule id {name!r} is taken by rules[{seen[name]}]"
         yield from check_rule(rule, ("rules", index), [*further_dimensions(data), *slices], evidence)
         yield from check_priced(rule, ("rules", index), data)
-        if rule.get("rate") in (EXCESS_NFR, EXCESS_CHURN) and not noise:
+        if rule.get("rate") in (EXCESS_NFR, EXCESS_CHURN) and not any(noise):
             found = "needs the answers of retrained incumbents: name their columns under holdout.noise_floor"
             yield ("rules", index, "rate"), f"{rule['rate']} {found}"
     yield from _waivers(data.get("waivers"), [rule for rule in rules if isinstance(rule, dict)])

@@ -12,6 +12,12 @@ Name = Annotated[StrictStr, Field(min_length=1)]
 Percent = Annotated[StrictStr, Field(pattern=r"^\s*[+-]?[0-9]+(\.[0-9]+)?\s*%\s*$")]
 
 
+TaskKey = Literal[
+    "kind", "outputs", "classes", "threshold", "top_k", "match", "pattern", "take", "tolerance", "score",
+    "right_at_least", "continuous", "largest_change",
+]  # fmt: skip
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -90,6 +96,15 @@ class TaskPart(_Part):
     continuous: StrictBool = Field(
         default=False, description="compare the two scores of each row: a lower one is a negative flip"
     )
+    largest_change: StrictFloat | StrictInt | None = Field(
+        default=None,
+        description="how far two scores of a row can be apart at most, in the unit of the score: with it the bounds of"
+        " mean_loss and mean_gain hold whatever the scores are like",
+    )
+    left_open: list[TaskKey] = Field(
+        default_factory=list,
+        description="what a policy that extends this one may say of the task, though it decides a locked rule",
+    )
 
 
 class SlicePart(_Part):
@@ -107,6 +122,11 @@ class HoldoutPart(_Part):
     """What the columns of the held-out set mean."""
 
     id: Name | None = Field(default=None, description="column that names each row; left out, the row number is the id")
+    sample: Name | None = Field(
+        default=None,
+        description="column that numbers the answers to one id, where it is asked several times; the id is the cluster"
+        " unless `cluster` names larger ones",
+    )
     label: Name | None = Field(default=None, description="column with the right answer")
     slices: dict[Name, SlicePart] = Field(default_factory=dict)
     contract: Name | None = Field(
@@ -118,7 +138,9 @@ class HoldoutPart(_Part):
         default=None, description="file with the columns id, reason and owner: rows that do not count, for either model"
     )
     noise_floor: list[Name] = Field(
-        default_factory=list, description="columns with the answers of retrained incumbents, for the excess_ rates"
+        default_factory=list,
+        description="columns with the answers of retrained incumbents, or under task.score with their scores, for the"
+        " excess_ rates; left out, the other samples are their noise",
     )
 
 
@@ -191,7 +213,7 @@ class RulePart(_Part):
     warn_below: Limit | None = None
     at_least_n: Annotated[StrictInt, Field(ge=1, le=10**12)] | None = Field(
         default=None,
-        description="a cell of fewer rows (labels of rows, for multilabel: each) cannot pass; it is inconclusive",
+        description="a cell of fewer rows cannot pass; it is inconclusive",
     )
     overrides: list[OverridePart] = Field(default_factory=list)
     decide_on: Literal["proof", "estimate", "harm"] | None = None

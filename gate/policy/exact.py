@@ -6,7 +6,7 @@ from math import isfinite
 
 import numpy as np
 
-from gate.core.bounds import clopper_pearson
+from gate.core.bounds import Floats, clopper_pearson
 from gate.core.flips import OVERALL
 from gate.core.judgement import Cell, DecideOn, Finding, Severity, Status, statuses
 from gate.core.measured import Measured
@@ -14,6 +14,8 @@ from gate.core.measures import NET_COST
 from gate.core.outcomes import Value
 from gate.core.rates import rate
 from gate.policy.rules import Cost, FlipPrice, Golden
+
+_MOST_ROWS = 10**9
 
 
 def golden_finding(rule: Golden, measured: Measured) -> Finding:
@@ -52,26 +54,28 @@ def cost_finding(rule: Cost, measured: Measured) -> Finding:
     """The net cost of the flips per so many rows, with bounds that know of flips that were not seen.
 
     Each kind of flip is a share of all rows with an exact bound of its own, the error split over the kinds
-    (Bonferroni); the bound of the sum is the sum of the bounds. No rows are inconclusive.
+    (Bonferroni); the bound of the sum is the sum of the bounds. No rows are inconclusive, and so are fewer than
+    ``at_least_n``, unless the cost is proven too high.
     """
     n = int(measured.table.overall.n)
     kinds = [*((price, 1.0) for price in rule.negative), *((price, -1.0) for price in rule.positive)]
     seen = np.asarray([_count(price, sign > 0, measured) for price, sign in kinds], dtype=np.float64)
     each = 1.0 - (1.0 - measured.confidence) / len(kinds)
-    bounds = clopper_pearson(seen, float(n), each)
     worth = np.asarray([sign * price.amount for price, sign in kinds]) * rule.per
     estimate = np.asarray([np.dot(worth, seen) / n if n else np.nan])
-    upper = np.asarray([np.dot(worth, np.where(worth > 0, bounds.upper, bounds.lower))])
-    lower = np.asarray([np.dot(worth, np.where(worth > 0, bounds.lower, bounds.upper))])
+    lower, upper = (np.asarray([end]) for end in _bounds(worth, seen, n, each))
     limit = np.asarray([rule.threshold.limit])
     status: Status = statuses(rule.decide_on, True, estimate, lower, upper, limit, np.asarray([n]))[0]
     failed = status is Status.FAIL
+    short = rule.at_least_n is not None and n < rule.at_least_n
     if rule.decide_on is DecideOn.ESTIMATE:
         bound, side = float(estimate[0]), "estimate"
     else:
         bound, side = (float(lower[0]), "lower") if failed else (float(upper[0]), "upper")
     if status is Status.PASS and rule.threshold.warn is not None and bound > rule.threshold.warn:
         status = Status.WARN
+    if short and not failed:
+        status = Status.INCONCLUSIVE
     return Finding(
         rule=rule.id,
         rate=NET_COST,
@@ -89,12 +93,42 @@ def cost_finding(rule: Cost, measured: Measured) -> Finding:
         n=n,
         numerator=int(seen.sum()),
         p_value=None,
-        rows_needed=None,
+        rows_needed=_needed(rule, worth, seen, n, each) if status is Status.INCONCLUSIVE else None,
         passes_with=None,
         because=rule.because,
-        note=f"for {rule.per:,} rows; each of {len(kinds)} kinds of flips bounded on its own",
+        note=f"{n} rows, the rule asks for {rule.at_least_n}"
+        if short
+        else f"for {rule.per:,} rows; each of {len(kinds)} kinds of flips bounded on its own",
         source=rule.source,
     )
+
+
+def _bounds(worth: Floats, seen: Floats, n: float, each: float) -> tuple[float, float]:
+    found = clopper_pearson(seen, float(n), each)
+    lower = float(np.dot(worth, np.where(worth > 0, found.lower, found.upper)))
+    return lower, float(np.dot(worth, np.where(worth > 0, found.upper, found.lower)))
+
+
+def _needed(rule: Cost, worth: Floats, seen: Floats, n: int, each: float) -> int | None:
+    """How many rows more would settle it, were the flips seen to come as often; None where none would."""
+    lacking = max((rule.at_least_n or 0) - n, 1)
+    if rule.decide_on is not DecideOn.PROOF:
+        return lacking  # nothing is lacking but the rows that the rule asks for
+    limit, start = rule.threshold.limit, max(n, 1)
+
+    def settled(rows: int) -> bool:
+        lower, upper = _bounds(worth, seen * (rows / start), rows, each)
+        return upper <= limit or lower > limit
+
+    short, enough = n, start
+    while not settled(enough):
+        short, enough = enough, enough * 2
+        if enough > _MOST_ROWS:
+            return None
+    while enough - short > 1:
+        middle = (enough + short) // 2
+        short, enough = (short, middle) if settled(middle) else (middle, enough)
+    return max(enough - n, lacking)
 
 
 def _count(price: FlipPrice, negative: bool, measured: Measured) -> int:

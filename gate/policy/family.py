@@ -2,7 +2,8 @@
 
 Mappings are merged key by key, rules by their ``id``, waivers are added; everything else is replaced. A rule that an
 ancestor has ``locked`` cannot be restated below, nor what decides it: the evidence, what to do without an incumbent,
-and what that ancestor says of the task and of the held-out set. An environment is laid over the policy in the same way.
+what that ancestor says of the held-out set, and the task, but for those of its keys that are left open
+(``task.left_open``). An environment is laid over the policy in the same way.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from gate.policy.source import Document, Path, Position, read
 
 _ALWAYS_DECIDES = ("evidence", "on_missing_incumbent")
 _DECIDES_IF_STATED = ("task", "holdout")
-_WEIGH_ROWS = ("exclusions", "weight", "cluster")  # of the held-out set: which rows count, and for how much
+_DEFAULTS = {"kind": "classification", "continuous": False}  # of the task; of its other keys nothing
+_WEIGH_ROWS = ("exclusions", "weight", "cluster", "sample")  # of the held-out set: which rows count, and for how much
 
 
 @dataclass(frozen=True)
@@ -253,9 +255,24 @@ def _restated(parent: Family, child: Family, rules_of_child: str) -> Iterator[tu
         if isinstance(stated, dict) and key in stated and not (isinstance(above, dict) and key in above):
             path = ("holdout", key)
             yield str(child.at(path)), f"{'.'.join(path)}: decides rule {some!r}, which is locked in {where}"
+    above, below = (family.data.get("task") for family in (parent, child))
+    for key in _not_left_open(above if isinstance(above, dict) else {}, below if isinstance(below, dict) else {}):
+        told = "" if key == "left_open" else "; say it there, or leave it open there (task.left_open)"
+        yield str(child.at(("task", key))), f"task.{key}: decides rule {some!r}, which is locked in {where}{told}"
     for key in (key for key in _DECIDES_IF_STATED if key in child.data):
         for path in _both_state(parent.data.get(key), child.data.get(key), (key,)):
             yield str(child.at(path)), f"{'.'.join(path)}: decides rule {some!r}, which is locked in {where}"
+
+
+def _not_left_open(above: dict[str, Any], below: dict[str, Any]) -> Iterator[str]:
+    """What ``below`` says of a task of which ``above`` says nothing, so that a default would hold."""
+    left = above.get("left_open")
+    for key, value in below.items():
+        if above.get(key) is not None or (isinstance(left, list) and key in left):
+            continue
+        default = _DEFAULTS.get(key)
+        if type(value) is not type(default) or value != default:
+            yield key
 
 
 def _both_state(above: Any, below: Any, path: Path) -> Iterator[Path]:

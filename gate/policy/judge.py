@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -12,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gate.core.bounds import Floats
+from gate.core.bulk import numbers, rows_of, some_whole, whole
 from gate.core.counts import Cells
-from gate.core.excess import Excess
 from gate.core.flips import BY_CLASS, BY_OUTPUT, OVERALL
 from gate.core.judgement import Cell, DecideOn, Finding, Findings, Part, Severity, Status, statuses_of
 from gate.core.measured import Measured
@@ -26,8 +25,9 @@ from gate.policy.exact import cost_finding, golden_finding
 from gate.policy.rules import AnyRule, Cost, Golden, Rule
 
 
-class _Source(Protocol):
-    """What a rule is judged on: :class:`Measured`, or :class:`Excess` where it is about the noise of retraining."""
+class Measurement(Protocol):
+    """What a rule is judged on: :class:`Measured`, or for what is no rate of one flip table
+    :class:`gate.core.excess.Excess` or :class:`gate.core.means.Means`."""
 
     confidence: float
 
@@ -44,11 +44,12 @@ class _Source(Protocol):
     def passes_with(self, rate: Any, by: str | None, limit: Floats, asked: NDArray[np.bool_]) -> Floats: ...
 
 
-Excesses = Mapping[str, Excess]
-"""The measures over the noise of retraining, by name; empty where no retrained incumbents were given."""
+Others = Mapping[str, Measurement]
+"""What else than rates rules are about, by name: excesses over the noise of retraining, means of scores."""
+NONE: Others = MappingProxyType({})
 
 
-def judge(rules: Sequence[AnyRule], measured: Measured, excesses: Excesses = MappingProxyType({})) -> Findings:
+def judge(rules: Sequence[AnyRule], measured: Measured, others: Others = NONE) -> Findings:
     """What every rule finds in every cell, in the order of the rules and of the cells; no rules give no findings.
 
     The statuses are decided at once, everything else about a finding is worked out when the findings are read.
@@ -58,6 +59,7 @@ def judge(rules: Sequence[AnyRule], measured: Measured, excesses: Excesses = Map
     """
     problems: list[Problem] = []
     parts: list[Part | Sequence[Finding]] = []
+    named = _Named()
     for rule in rules:
         if isinstance(rule, Golden):
             parts.append([golden_finding(rule, measured)])
@@ -67,32 +69,52 @@ def judge(rules: Sequence[AnyRule], measured: Measured, excesses: Excesses = Map
             if not unknown:
                 parts.append([cost_finding(rule, measured)])
         else:
-            source: _Source = measured if isinstance(rule.rate, Rate) else excesses[rule.rate.name]
+            source = _source(rule, measured, others)
             cells = source.cells(rule.by)
             mistakes = list(_mismatches(rule, cells))
             problems += mistakes
             if cells is not None and not mistakes:
-                parts.append(_part(rule, cells, source))
+                parts.append(_part(rule, cells, source, named))
     if problems:
         raise UsageError(problems=problems)
     return Findings(parts)
 
 
-def discoveries(rules: Sequence[AnyRule], measured: Measured, share: float = 0.05) -> tuple[Discovery, ...]:
+def _source(rule: Rule, measured: Measured, others: Others) -> Measurement:
+    return measured if isinstance(rule.rate, Rate) else others[rule.rate.name]
+
+
+class _Named:
+    """The cells of each dimension as findings name them, made once for all rules."""
+
+    def __init__(self) -> None:
+        self._cells: dict[str, tuple[Sequence[Value], list[Cell]]] = {}
+
+    def of(self, by: str, values: Sequence[Value]) -> list[Cell]:
+        known = self._cells.get(by)
+        if known is None or known[0] is not values:
+            known = self._cells[by] = values, rows_of(Cell, {"by": by}, {"value": values})
+        return known[1]
+
+
+def discoveries(
+    rules: Sequence[AnyRule], measured: Measured, others: Others = NONE, share: float = 0.05
+) -> tuple[Discovery, ...]:
     """For each rule with cells, those that break its limit by Benjamini and Hochberg; reported, never deciding.
 
     Rules without cells, without a test, or without such a cell are left out.
     """
     found = []
     for rule in rules:
-        if not isinstance(rule, Rule) or rule.by is None or not isinstance(rule.rate, Rate):
+        if not isinstance(rule, Rule) or rule.by is None:
             continue
-        cells = measured.cells(rule.by)
+        source = _source(rule, measured, others)
+        cells = source.cells(rule.by)
         if cells is None:
             continue
-        test = measured.p_worse if rule.at_most else measured.p_better
+        test = source.p_worse if rule.at_most else source.p_better
         p_values = test(rule.rate, rule.by, _limits(rule, cells.values).limit)
-        kept = np.flatnonzero(benjamini_hochberg(np.where(measured.rows(rule.by) > 0, p_values, np.nan), share))
+        kept = np.flatnonzero(benjamini_hochberg(np.where(source.rows(rule.by) > 0, p_values, np.nan), share))
         if len(kept):
             found.append(Discovery(rule.id, share, tuple(Cell(rule.by, cells.values[i]) for i in kept.tolist())))
     return tuple(found)
@@ -101,7 +123,8 @@ def discoveries(rules: Sequence[AnyRule], measured: Measured, share: float = 0.0
 def _mismatches(rule: Rule, cells: Cells | None) -> list[Problem]:
     where = f"{rule.source.file}:{rule.source.line}"
     if cells is None or not len(cells):
-        return [Problem(f"rule {rule.id!r} matches no cell: there is no {rule.by} in this held-out set", where)]
+        what = rule.by or rule.rate.name  # all rows together are always there, unless no row has scores
+        return [Problem(f"rule {rule.id!r} matches no cell: there is no {what} in this held-out set", where)]
     values = {(type(value), value) for value in cells.values} if rule.overrides else set()
     return [
         Problem(
@@ -154,7 +177,7 @@ def _limits(rule: Rule, values: Sequence[Value]) -> _Limits:
     return _Limits(limit, warn)
 
 
-def _part(rule: Rule, cells: Cells, measured: _Source) -> Part:
+def _part(rule: Rule, cells: Cells, measured: Measurement, named: _Named) -> Part:
     """The status of each cell; everything else is worked out when the findings are read."""
     limits = _limits(rule, cells.values)
     rows = measured.rows(rule.by)
@@ -166,7 +189,7 @@ def _part(rule: Rule, cells: Cells, measured: _Source) -> Part:
         p_values = (measured.p_worse if rule.at_most else measured.p_better)(rule.rate, rule.by, limits.limit)
         broken = broken & holm(np.where(rows > 0, p_values, np.nan), 1.0 - measured.confidence)
     status = statuses_of(rule.decide_on, kept, broken, np.where(np.isnan(value), np.nan, within), rows)
-    short = np.zeros(len(cells), dtype=np.bool_) if rule.at_least_n is None else rows < rule.at_least_n
+    short = np.zeros(len(cells), dtype=np.bool_) if rule.fewest_units is None else rows < rule.fewest_units
     if not np.isnan(limits.warn).all():
         passed = np.zeros(len(cells), dtype=np.bool_)
         deciding, _ = _decided_by(rule, measured.estimate(rule.rate, rule.by), passed)
@@ -177,15 +200,18 @@ def _part(rule: Rule, cells: Cells, measured: _Source) -> Part:
     found = status.copy()
     if rule.severity is Severity.WARN:
         status[(status == Status.FAIL) | (status == Status.INCONCLUSIVE)] = Status.WARN
-    return Part(
-        status, rule.severity, lambda: _findings(rule, cells.values, measured, limits.limit, rows, short, found, status)
-    )
+
+    def write() -> Sequence[Finding]:
+        at = named.of(rule.by or OVERALL, cells.values)
+        return _findings(rule, at, measured, limits.limit, rows, short, found, status)
+
+    return Part(status, rule.severity, write)
 
 
 def _findings(
     rule: Rule,
-    values: Sequence[Value],
-    measured: _Source,
+    cells: Sequence[Cell],
+    measured: Measurement,
     limit: Floats,
     rows: NDArray[Any],
     short: NDArray[np.bool_],
@@ -199,51 +225,37 @@ def _findings(
     with np.errstate(invalid="ignore"):
         margin = limit - deciding if rule.at_most else deciding - limit
     open_ = found == Status.INCONCLUSIVE
-    columns = (
-        values,
-        status.tolist(),
-        _numbers(estimate.estimate),
-        _numbers(deciding),
-        sides,
-        limit.tolist(),
-        _numbers(margin),
-        estimate.n.tolist(),
-        estimate.numerator.tolist(),
-        _numbers(_p_values(rule, measured, limit)),
-        _numbers(_needed(rule, measured, limit, open_, short)),
-        _numbers(_allowed(rule, measured, limit, open_ | failed)),
-        rows.tolist(),
-        short.tolist(),
+    notes: list[str | None] = [None] * len(cells)
+    for i in np.flatnonzero(short).tolist():
+        notes[i] = f"{rows[i] // rule.units} rows, the rule asks for {rule.at_least_n}"
+    return rows_of(
+        Finding,
+        {
+            "rule": rule.id,
+            "rate": rule.rate.name,
+            "of": rule.rate.of,
+            "severity": rule.severity,
+            "decide_on": rule.decide_on,
+            "at_most": rule.at_most,
+            "because": rule.because,
+            "source": rule.source,
+        },
+        {
+            "cell": cells,
+            "status": status.tolist(),
+            "estimate": numbers(estimate.estimate),
+            "bound": numbers(deciding),
+            "side": sides,
+            "limit": limit.tolist(),
+            "margin": numbers(margin),
+            "n": whole(estimate.n),
+            "numerator": whole(estimate.numerator),
+            "p_value": numbers(_p_values(rule, measured, limit)),
+            "rows_needed": some_whole(_needed(rule, measured, limit, open_, short)),
+            "passes_with": some_whole(_allowed(rule, measured, limit, open_ | failed)),
+            "note": notes,
+        },
     )
-    by = rule.by or OVERALL
-    return [
-        Finding(
-            rule=rule.id,
-            rate=rule.rate.name,
-            of=rule.rate.of if isinstance(rule.rate, Rate) else None,
-            cell=Cell(by, value),
-            severity=rule.severity,
-            decide_on=rule.decide_on,
-            status=status_,
-            estimate=value_,
-            bound=bound,
-            side=side,
-            at_most=rule.at_most,
-            limit=limit_,
-            margin=margin_,
-            n=int(n),
-            numerator=int(numerator),
-            p_value=p_value,
-            rows_needed=None if needed is None else int(needed),
-            passes_with=None if allowed is None else int(allowed),
-            because=rule.because,
-            note=f"{rows_} rows, the rule asks for {rule.at_least_n}" if short_ else None,
-            source=rule.source,
-        )
-        for (
-            value, status_, value_, bound, side, limit_, margin_, n, numerator, p_value, needed, allowed, rows_, short_,
-        ) in zip(*columns, strict=True)
-    ]  # fmt: skip
 
 
 def _decided_by(rule: Rule, found: Estimate, failed: NDArray[np.bool_]) -> tuple[Floats, list[str]]:
@@ -257,7 +269,7 @@ def _decided_by(rule: Rule, found: Estimate, failed: NDArray[np.bool_]) -> tuple
     return np.where(upper, found.upper, found.lower), ["upper" if above else "lower" for above in upper.tolist()]
 
 
-def _p_values(rule: Rule, measured: _Source, limit: Floats) -> Floats:
+def _p_values(rule: Rule, measured: Measurement, limit: Floats) -> Floats:
     """Of the test that decides: under proof against "the limit is broken", under harm against "it is kept"."""
     if rule.decide_on is DecideOn.ESTIMATE:
         return np.full(limit.shape, np.nan)
@@ -266,23 +278,21 @@ def _p_values(rule: Rule, measured: _Source, limit: Floats) -> Floats:
     return measured.p_worse(rule.rate, rule.by, limit)
 
 
-def _needed(rule: Rule, measured: _Source, limit: Floats, open_: NDArray[np.bool_], short: NDArray[np.bool_]) -> Floats:
+def _needed(
+    rule: Rule, measured: Measurement, limit: Floats, open_: NDArray[np.bool_], short: NDArray[np.bool_]
+) -> Floats:
     if rule.decide_on is DecideOn.PROOF:
         needed = measured.rows_needed(rule.rate, rule.by, limit, rule.at_most, open_)
     else:
         needed = np.where(open_ & short, 1.0, np.nan)  # nothing is lacking but the rows that the rule asks for
-    if rule.at_least_n is not None:
-        lacking = (rule.at_least_n - measured.rows(rule.by)).astype(np.float64)
+    if rule.fewest_units is not None:
+        lacking = (rule.fewest_units - measured.rows(rule.by)).astype(np.float64)
         needed = np.where(open_ & short, np.maximum(needed, lacking), needed)  # what nothing settles stays unsettled
-    return needed
+    return np.asarray(np.ceil(needed / rule.units))
 
 
-def _allowed(rule: Rule, measured: _Source, limit: Floats, asked: NDArray[np.bool_]) -> Floats:
+def _allowed(rule: Rule, measured: Measurement, limit: Floats, asked: NDArray[np.bool_]) -> Floats:
     """The largest numerator that would have passed, for shares that must stay low and do not."""
     if rule.at_most and rule.decide_on is DecideOn.PROOF:
         return measured.passes_with(rule.rate, rule.by, limit, asked)
     return np.full(limit.shape, np.nan)
-
-
-def _numbers(column: Floats) -> list[float | None]:
-    return [number if isfinite(number) else None for number in column.tolist()]

@@ -32,6 +32,8 @@ def limit(value: object, of: Rate | Measure) -> float | str:
     "a limit on nfr carries a % sign; found 0.02, did you mean '2%'?"
     """
     share = percent(value)
+    if share is not None and isinstance(of, Measure) and not of.percent:
+        return f"a limit on {of.name} is a number in a unit of its own, without a % sign; found {value!r}"
     if share is None:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             example = "'1%'" if of.percent else "0.3"

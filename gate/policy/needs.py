@@ -70,13 +70,13 @@ def needs(rule: Rule | Cost, confidence: float, power: float = 0.8) -> Iterator[
     """
     if isinstance(rule, Cost):
         limit = rule.threshold.limit
-        rows = tuple(_rows_of_cost(rule, flips, confidence) for flips in FLIPS)
+        rows = tuple(_at_least(rule.at_least_n or 1, _rows_of_cost(rule, flips, confidence)) for flips in FLIPS)
         yield Need(rule.id, None, False, None, limit, False, True, rule.decide_on, rule.source, rows, None)
         return
     limits: list[tuple[bool, Value, float, Source]] = [(False, None, rule.threshold.limit, rule.source)]
     limits += [(True, over.cell, over.threshold.limit, over.source) for over in rule.overrides]
     for of_cell, cell, limit, source in limits:
-        least = rule.at_least_n or 1
+        least = rule.fewest_units or 1
         rows = tuple(_at_least(least, rows_that_prove(rule.rate, limit, rule.at_most, k, confidence)) for k in FLIPS)
         found = power_at(rule.rate, limit, rule.at_most, None, power, confidence)
         if found is not None:
@@ -119,6 +119,30 @@ def rows_that_prove(of: Rate | Measure, limit: float, at_most: bool, flips: int,
 
         return _fewest(holds, max(flips, 1))
     return None
+
+
+def fewest_rows(of: Rate, limit: float, at_most: bool, proven: bool, confidence: float) -> int | None:
+    """The fewest rows with which a limit on the relative NFR can be proven kept, or else ``proven`` broken, whatever
+    the models answer; None where no number of rows will do.
+
+    How many errors the two models make is what it depends on most: all numbers of them are gone through.
+
+    >>> from gate.core.rates import rate
+    >>> fewest_rows(rate("relative_nfr"), 0.5, True, True, 0.95)
+    39
+    """
+    kept = at_most == proven  # whether it is to be shown below the limit
+
+    def holds(n: int) -> bool:
+        some = np.unique(np.r_[np.arange(min(n, 200) + 1), np.geomspace(1, n, 800).astype(np.int64)])
+        rest, none = n - some, np.zeros_like(some)
+        # below: no flip, the errors being shared; above: all errors of the candidate new, the incumbent's all mended
+        counts = FlipCounts(rest, none, none, some, none) if kept else FlipCounts(none, some, rest, none, none)
+        at = np.full(some.shape, limit)
+        shown, broken = of.proven(counts, at, at_most, confidence)
+        return bool((shown if proven else broken).any())
+
+    return _fewest(holds, 1)
 
 
 def power_at(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isnan
 from typing import Any
 
-from gate.core.flips import BY_CLASS, BY_OUTPUT, FlipCounts
-from gate.core.measures import NET_COST, OTHERS, RULE_NAMES, Measure
+from gate.core.flips import BY_CLASS, BY_OUTPUT
+from gate.core.measures import NET_COST, OF_SCORES, OTHERS, RULE_NAMES, Measure
 from gate.core.rates import RATES, Rate, rate
 from gate.errors import did_you_mean
 from gate.policy.limits import limit
@@ -20,8 +19,17 @@ _WARNINGS = {"warn_above": "at_most", "warn_below": "at_least"}
 _KINDS = ("rate", "must_not_regress", "net_cost")
 # what goes with which kind of rule, beside id, because, severity and locked
 _OF_GOLDEN: tuple[str, ...] = ()
-_OF_COST = ("at_most", "warn_above")
+_OF_COST = ("at_most", "warn_above", "decide_on", "at_least_n")
 _OPTIONS = (*LIMITS, *_WARNINGS, "of", "by", "at_least_n", "overrides", "decide_on", "correction")
+
+
+_NO_BOUND_ON_COST = {
+    "cluster": "it must allow for costly flips that were not seen, kind by kind, and those of one cluster may come"
+    " together, all of them of the dearest kind",
+    "weight": "it must allow for costly flips that were not seen, and those may fall on the heaviest rows",
+    "sample": "it must allow for costly flips that were not seen, kind by kind, and all answers to one prompt may flip"
+    " together",
+}
 
 
 def check_rule(rule: dict[str, Any], path: Path, slices: list[str], evidence: dict[str, Any]) -> Iterator[Mistake]:
@@ -34,7 +42,7 @@ def check_rule(rule: dict[str, Any], path: Path, slices: list[str], evidence: di
         yield from _foreign(rule, path, "must_not_regress", _OF_GOLDEN)
     elif "net_cost" in kinds:
         yield from _foreign(rule, path, "net_cost", _OF_COST)
-        yield from _cost(rule, path, evidence.get("decide_on", "proof"))
+        yield from _cost(rule, path, rule.get("decide_on") or evidence.get("decide_on", "proof"))
     elif "rate" in kinds:
         yield from _rate(rule, path, slices, evidence)
 
@@ -85,9 +93,9 @@ def check_priced(rule: dict[str, Any], path: Path, data: dict[str, Any]) -> Iter
     if isinstance(kind, str) and BY_CLASS not in dimensions(kind, match if isinstance(match, str) else None):
         yield (*path, "net_cost"), f"kind: {kind} has no classes, so no flips from one to another"
         return
-    for key in ("cluster", "weight"):
+    for key, why in _NO_BOUND_ON_COST.items():
         if holdout.get(key) is not None:
-            yield (*path, "net_cost"), f"net_cost takes rows as independent and alike, and holdout.{key} says otherwise"
+            yield (*path, "net_cost"), f"there is no sound bound on net_cost under holdout.{key}: {why}"
     classes = task.get("classes")
     if kind != "classification" or not isinstance(classes, list) or not isinstance(cost, dict):
         return
@@ -134,7 +142,7 @@ def _rate(rule: dict[str, Any], path: Path, slices: list[str], evidence: dict[st
 
 def _tested(kind: Rate | Measure) -> bool:
     """Whether there is a p-value; without one nothing is ever rejected, and all would pass."""
-    return isinstance(kind, Rate) and not isnan(float(kind.worse_than(FlipCounts(1, 1, 1, 1, 1), 0.5)))
+    return isinstance(kind, Rate) or kind.name in OF_SCORES
 
 
 def _limits(

@@ -37,8 +37,9 @@ class Override:
 class Rule:
     """One demand: ``rate`` in each cell of ``by`` (None: all rows together) at most, or at least, its limit.
 
-    ``rate`` may also be an excess over the noise of retraining. ``holm`` corrects what is refused for the number of
-    cells.
+    ``rate`` may also be a measure that is no rate of one flip table. ``holm`` corrects what is refused for the number
+    of cells. ``units`` is how many units a row makes in each cell: what is counted are units, ``at_least_n`` is of
+    rows.
     """
 
     id: str
@@ -53,6 +54,12 @@ class Rule:
     because: str | None
     source: Source
     holm: bool = False
+    units: int = 1
+
+    @property
+    def fewest_units(self) -> int | None:
+        """``at_least_n`` in units."""
+        return None if self.at_least_n is None else self.at_least_n * self.units
 
     @property
     def needs_incumbent(self) -> bool:
@@ -99,6 +106,7 @@ class Cost:
     severity: Severity
     because: str | None
     source: Source
+    at_least_n: int | None = None
     needs_incumbent = True
 
 
@@ -131,6 +139,19 @@ class Holdout:
     weight: str | None = None
     exclusions: str | None = None
     noise_floor: tuple[str, ...] = ()
+    sample: str | None = None
+
+    @property
+    def clusters(self) -> str | None:
+        """The column whose values are the clusters, None where the rows are independent."""
+        return self.id if self.cluster is None and self.sample is not None else self.cluster
+
+    @property
+    def noise(self) -> tuple[str, ...]:
+        """Where the noise of retraining, or of asking again, is read: as messages say it, one for each table of it."""
+        if self.noise_floor:
+            return tuple(f"holdout.noise_floor, column {column!r}" for column in self.noise_floor)
+        return () if self.sample is None else (f"holdout.sample, column {self.sample!r}",)
 
 
 @dataclass(frozen=True)

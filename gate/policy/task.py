@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from gate.core.flips import BY_CLASS, BY_OUTPUT
+from gate.core.measures import EXCESS_CHURN, OF_SCORES
 from gate.errors import did_you_mean
 from gate.policy.source import Path
-from gate.tasks.options import CHOICES, KEYS, clash, dimensions, without_meaning
+from gate.tasks.options import CHOICES, KEYS, clash, dimensions, scored, without_meaning
 from gate.tasks.text import mistake_in
 
 Mistake = tuple[Path, str]
@@ -44,6 +45,7 @@ def check_task(data: dict[str, Any]) -> Iterator[Mistake]:
             yield ("task", key), told
     yield from _classes(task, kind)
     yield from _tolerance(task)
+    yield from _largest_change(task, kind)
     yield from _OF_KIND[kind](task)
     yield from _elsewhere(data, task, kind)
 
@@ -99,6 +101,22 @@ def _tolerance(task: dict[str, Any]) -> Iterator[Mistake]:
     absolute = tolerance.get("absolute")
     if isinstance(absolute, (int, float)) and not isinstance(absolute, bool) and absolute < 0:
         yield ("task", "tolerance", "absolute"), f"a tolerance is 0 or more; found {absolute!r}"
+
+
+def _two_scores(task: dict[str, Any], kind: str) -> bool:
+    return scored(
+        kind, task.get("score") is not None, task.get("right_at_least") is not None or bool(task.get("continuous"))
+    )
+
+
+def _largest_change(task: dict[str, Any], kind: str) -> Iterator[Mistake]:
+    most = task.get("largest_change")
+    if most is None or "largest_change" not in KEYS[kind]:
+        return
+    if isinstance(most, (int, float)) and not isinstance(most, bool) and not most > 0:
+        yield ("task", "largest_change"), f"two scores of a row can be apart by more than 0; found {most!r}"
+    elif not _two_scores(task, kind):
+        yield ("task", "largest_change"), "goes with scores that are more than right or wrong"
 
 
 def _classification(task: dict[str, Any]) -> Iterator[Mistake]:
@@ -181,11 +199,29 @@ def _elsewhere(data: dict[str, Any], task: dict[str, Any], kind: str) -> Iterato
             told = f"kind: {kind}" + (f", match: {match}" if kind == "multilabel" else "")
             yield ("rules", index, "by"), f"{told} has no {by}: cut by a slice"
         rate = rule.get("rate")
+        if rate == EXCESS_CHURN and task.get("score") is not None and holdout.get("noise_floor"):
+            found = "has no meaning here: under task.score the columns of holdout.noise_floor hold scores"
+            yield ("rules", index, "rate"), f"{rate} {found}, and no answers"
+        if isinstance(rate, str) and rate in OF_SCORES:
+            yield from ((("rules", index, "rate"), f"{rate} {found}") for found in _of_scores(task, kind, holdout))
         if isinstance(rate, str) and rate in lost:
             yield (
                 ("rules", index, "rate"),
                 f"{rate} has no meaning here: {lost[rate]}; nfr and error_rate_change have one",
             )
+
+
+def _of_scores(task: dict[str, Any], kind: str, holdout: dict[str, Any]) -> Iterator[str]:
+    """Why there is no mean loss here, or none that could be judged."""
+    if not _two_scores(task, kind):
+        if "continuous" in KEYS[kind]:
+            of = "score and " if kind == "generation" else ""
+            yield f"needs scores that are more than right or wrong: say task.{of}right_at_least, or continuous: true"
+        else:
+            yield f"needs scores, and kind: {kind} has none"
+    for key in ("cluster", "weight", "sample"):
+        if holdout.get(key) is not None:
+            yield f"takes rows as independent and alike, and holdout.{key} says otherwise: there is no bound on it"
 
 
 _OF_KIND = {

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from gate.core.judgement import Finding, Severity, Status
 from gate.core.measured import Measured
 from gate.errors import Problem, UsageError, did_you_mean
-from gate.policy.judge import Excesses, judge
+from gate.policy.judge import Others, judge
 from gate.policy.rules import AnyRule, Cost, Override, Policy, Rule, Threshold, Waiver
 
 _SOON = timedelta(days=14)
@@ -26,13 +26,16 @@ class Waived:
 
 
 def waived(
-    policy: Policy, findings: Sequence[Finding], measured: Measured, excesses: Excesses, as_of: str
-) -> tuple[list[Finding], list[Waived]]:
+    policy: Policy, findings: Sequence[Finding], measured: Measured, others: Others, as_of: str
+) -> tuple[Sequence[Finding], list[Waived]]:
     """The findings with the waived ones marked, and what became of every waiver.
 
-    A waiver with ``up_to`` holds only while the finding would pass at that limit. UsageError, with file and line, for a
-    waiver that is expired on ``as_of`` (its last day still counts), or whose cell does not exist; all of them at once.
+    Without waivers they are the findings as given. A waiver with ``up_to`` holds only while the finding would pass at
+    that limit. UsageError, with file and line, for a waiver that is expired on ``as_of`` (its last day still counts),
+    or whose cell does not exist; all of them at once.
     """
+    if not policy.waivers:
+        return findings, []
     found = list(findings)
     told: list[Waived] = []
     problems: list[Problem] = []
@@ -64,7 +67,7 @@ def waived(
                 )
             )
             continue
-        told.append(_applied(waiver, rule, found, places, measured, excesses, last - today))
+        told.append(_applied(waiver, rule, found, places, measured, others, last - today))
     if problems:
         raise UsageError(problems=problems)
     return found, told
@@ -88,14 +91,14 @@ def _applied(
     found: list[Finding],
     places: list[int],
     measured: Measured,
-    excesses: Excesses,
+    others: Others,
     left: timedelta,
 ) -> Waived:
     blocking = [i for i in places if found[i].status in _BLOCKS and found[i].severity is Severity.ENFORCE]
     if not blocking:
         return Waived(waiver, False, "not needed: the finding does not stand in the way")
     for i in blocking:
-        if waiver.up_to is not None and not _holds_at(rule, waiver.up_to, found[i], measured, excesses):
+        if waiver.up_to is not None and not _holds_at(rule, waiver.up_to, found[i], measured, others):
             return Waived(waiver, True, "does not reach: the finding is beyond its limit too")
     for i in blocking:
         note = f"waived by {waiver.owner} until {waiver.expires}: {waiver.because}"
@@ -105,17 +108,17 @@ def _applied(
     return Waived(waiver, True, soon if left <= _SOON else None)
 
 
-def _holds_at(rule: AnyRule, limit: float, finding: Finding, measured: Measured, excesses: Excesses) -> bool:
+def _holds_at(rule: AnyRule, limit: float, finding: Finding, measured: Measured, others: Others) -> bool:
     """Whether the finding would not block, were ``limit`` its limit."""
     moved: AnyRule
     if isinstance(rule, Rule) and rule.by is not None:  # the other cells keep their limits: Holm looks at all of them
         here = finding.cell.value
-        others = [over for over in rule.overrides if type(over.cell) is not type(here) or over.cell != here]
-        moved = replace(rule, overrides=(*others, Override(here, Threshold(limit), rule.source)))
+        kept = [over for over in rule.overrides if type(over.cell) is not type(here) or over.cell != here]
+        moved = replace(rule, overrides=(*kept, Override(here, Threshold(limit), rule.source)))
     elif isinstance(rule, (Rule, Cost)):
         moved = replace(rule, threshold=Threshold(limit))
     else:
         return True
-    again = judge([moved], measured, excesses)
+    again = judge([moved], measured, others)
     same = next(one for one in again if one.cell == finding.cell and type(one.cell.value) is type(finding.cell.value))
     return same.status not in _BLOCKS

@@ -16,8 +16,9 @@ from typing import Any
 from gate.core.excess import Excess, beyond
 from gate.core.flips import FlippedRow, FlipTable, count, merge
 from gate.core.judgement import Verdict, verdict
+from gate.core.means import Means
 from gate.core.measured import Measured
-from gate.core.measures import EXCESS_CHURN, EXCESS_NFR
+from gate.core.measures import EXCESS_CHURN, EXCESS_NFR, OF_SCORES
 from gate.core.outcomes import Outcomes
 from gate.core.paired import mcnemar_midp
 from gate.decisions.canonical import samples_to_bytes, sealed
@@ -39,19 +40,23 @@ from gate.decisions.record import (
     TaskRow,
     WaiverRow,
 )
-from gate.errors import EvidenceError, UsageError
-from gate.policy.judge import discoveries, judge
+from gate.errors import EvidenceError, UsageError, datum
+from gate.policy.judge import Others, discoveries, judge
 from gate.policy.rules import AnyRule, Policy, Rule
 from gate.policy.waive import Waived, waived
 from gate.report.writers import WRITERS
+from gate.stories.repeats import against_itself
 from gate.tasks.batch import Batch, Task
+from gate.tasks.notes import never_right
 from gate.tasks.options import TaskOptions
 
 Progress = Callable[[str, int, "int | None"], None]
 """Told of a step's name, how much of it is done and how much there is (None: not known)."""
 
 BUILT_IN = ("label present", "no label missing", "ids unique and not missing", "not empty")
+_BUILT_IN_WITHOUT_LABEL = ("no score missing", *BUILT_IN[2:])
 _TOGETHER = 64
+_ROUNDING = 1e-9  # of scores that are as far apart as they can be
 
 
 @dataclass(frozen=True, repr=False)
@@ -108,6 +113,15 @@ class Compared:
     tools: Mapping[str, str] = field(default_factory=dict)
 
 
+def built_in(task: TaskOptions) -> tuple[str, ...]:
+    """What is checked of every held-out set, whether or not it has a contract of its own.
+
+    >>> built_in(TaskOptions("scores"))
+    ('no score missing', 'ids unique and not missing', 'not empty')
+    """
+    return BUILT_IN if task.needs_label else _BUILT_IN_WITHOUT_LABEL
+
+
 def nothing(step: str, done: int, total: int | None) -> None:
     """The progress of a caller who does not want to hear of it."""
 
@@ -121,19 +135,28 @@ class Counted:
 
 
 def counted(
-    task: Task, batches: Iterable[Batch], policy: Policy, *, seed: int, samples: int, progress: Progress = nothing
+    task: Task,
+    batches: Iterable[Batch],
+    policy: Policy,
+    *,
+    seed: int,
+    samples: int,
+    progress: Progress = nothing,
+    of: int | None = None,
 ) -> Counted:
     """Count all batches; EvidenceError if they hold no row. ``samples`` flipped rows of each kind are kept.
 
-    What goes beyond the noise of retraining is counted where a rule of the policy asks for it.
+    What goes beyond the noise of retraining is counted where a rule of the policy asks for it. ``of`` is how many rows
+    there are, None where that is not known before they are read.
     """
     asked = [name for name in (EXCESS_NFR, EXCESS_CHURN) if any(_asks(rule, name) for rule in policy.rules)]
     sums: dict[tuple[str, int], _Sum] = {}
-    ever_right = [False] * len(policy.holdout.noise_floor)
+    floors = policy.holdout.noise if asked else ()
+    ever_right: dict[int, bool] = {}
     total = _Sum(samples)
     rows = 0
     excluded = False
-    for batch in batches:
+    for batch in against_itself(batches) if floors and not policy.holdout.noise_floor else batches:
         rows += len(batch)
         if not len(batch):
             excluded = policy.holdout.exclusions is not None
@@ -141,20 +164,20 @@ def counted(
         outcomes = task.outcomes(batch)
         total.add(count(outcomes, seed=seed, keep=samples))
         for number, answers in enumerate(batch.retrained if asked else ()):
-            noise = _noise(task, replace(batch, candidate=answers), policy.holdout.noise_floor[number])
-            ever_right[number] |= bool(noise.candidate_right.any())
+            noise = _noise(task, replace(batch, candidate=answers), floors[number])
+            ever_right[number] = ever_right.get(number, False) or bool(noise.candidate_right.any())
             for name in asked:
                 part = count(beyond(outcomes, noise, churn=name == EXCESS_CHURN), seed=seed, keep=0)
                 sums.setdefault((name, number), _Sum(0)).add(part)
-        progress("counting", rows, None)
+        progress("counting", rows, of)
     if not rows:
         found = "every row of it is excluded" if excluded else "it has no rows"
         raise EvidenceError(found, where="held-out set", hint="nothing was checked, so nothing is allowed")
-    for column, right in zip(policy.holdout.noise_floor if asked else (), ever_right, strict=False):
+    for number, right in ever_right.items():
         if not right:
             raise EvidenceError(
                 "it is never right: are these the answers of a retrained incumbent, and its classes named alike?",
-                where=f"holdout.noise_floor, column {column!r}",
+                where=floors[number],
                 hint="noise that flips every row would excuse any candidate",
             )
     tables = {
@@ -163,14 +186,13 @@ def counted(
     return Counted(task.finish(total.table()), tables)
 
 
-def _noise(task: Task, batch: Batch, column: str) -> Outcomes:
+def _noise(task: Task, batch: Batch, where: str) -> Outcomes:
     """What a retrained incumbent's answers come to; what is wrong with them is not the candidate's fault."""
     try:
         # as the incumbent that it is a retraining of, its answers must be classes that the policy knows
         task.outcomes(replace(batch, incumbent=batch.candidate))
         return task.outcomes(batch)
     except EvidenceError as error:
-        where = f"holdout.noise_floor, column {column!r}"
         raise EvidenceError(problems=[replace(problem, where=where) for problem in error.problems]) from None
 
 
@@ -216,13 +238,17 @@ def decided(
         name: Excess([Measured(part, 1.0 - (1.0 - confidence) / len(parts)) for part in parts], confidence)
         for name, parts in found.beyond.items()
     }
-    findings, waivers = waived(policy, judge(judged, measured, excesses), measured, excesses, today)
+    means = Means(measured, policy.task.largest_change)
+    _within_range(means, policy)
+    others: Others = {**excesses, **dict.fromkeys(OF_SCORES, means)}
+    findings, waivers = waived(policy, judge(judged, measured, others), measured, others, today)
+    written = written_at(now)
     verdict_ = verdict(findings)
     counts = table.overall
     decision = Decision(
         schema_version=SCHEMA_VERSION,
         decision_id="",
-        created_at=written_at(now),
+        created_at=written,
         as_of=today,
         verdict=verdict_,
         exit_code=int(verdict_.exit_code),
@@ -236,12 +262,18 @@ def decided(
             uses_before=compared.uses_before,
             mcnemar_midp=float(mcnemar_midp(counts.negative, counts.positive)) if with_incumbent else None,
             not_judged=left_out,
-            discoveries=discoveries(judged, measured) if with_incumbent else (),
-            notes=(*compared.notes, *_worn(policy, compared.uses_before), *(_told(one) for one in waivers if one.note)),
+            discoveries=discoveries(judged, measured, others) if with_incumbent else (),
+            notes=(
+                *compared.notes,
+                *(never_right(table) if with_incumbent else ()),
+                *_worn(policy, compared.uses_before),
+                *(_told(one) for one in waivers if one.note),
+                *(_ended(one, today) for one in waivers if one.needed and today <= one.waiver.expires < written[:10]),
+            ),
         ),
         counts=counts_row(counts, with_incumbent),
-        rates=rate_rows(measured, with_incumbent, policy.task.meaningless),
-        cells=cell_rows(measured, findings, with_incumbent, policy.task.meaningless),
+        rates=rate_rows(measured, with_incumbent, policy.task.meaningless, means),
+        cells=cell_rows(measured, findings, with_incumbent, policy.task.meaningless, means),
         flip_matrix=flip_matrix(table),
         confidence_bins=confidence_bins(table),
         findings=tuple(findings),
@@ -289,6 +321,24 @@ def _waiver_row(one: Waived) -> WaiverRow:
 def _told(one: Waived) -> str:
     cell = f" for {one.waiver.cell!r}" if one.waiver.by_cell else ""
     return f"the waiver of {one.waiver.rule!r}{cell} by {one.waiver.owner}: {one.note}"
+
+
+def _ended(one: Waived, as_of: str) -> str:
+    return (
+        f"judged as of {as_of}, the waiver of {one.waiver.rule!r} by {one.waiver.owner} still held; it ended on"
+        f" {one.waiver.expires}, so this decision cannot be promoted"
+    )
+
+
+def _within_range(means: Means, policy: Policy) -> None:
+    most = policy.task.largest_change
+    if most is not None and means.largest_seen > most * (1 + _ROUNDING):
+        raise EvidenceError(
+            f"the two scores of a row are {datum(means.largest_seen, '{:g}'.format)} apart, and the policy says"
+            f" {most:g} at most",
+            where=f"{policy.file}: task.largest_change",
+            hint="the bounds of mean_loss and mean_gain rest on it: say what can be, not what was seen",
+        )
 
 
 def _promotable(found: Verdict, promotable: Promotable) -> Promotable:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gate.core.judgement import DecideOn, Severity, Source
+from gate.core.means import FEWEST
+from gate.core.measures import MEAN_LOSS, OF_SCORES
 from gate.core.rates import Rate
 from gate.errors import UsageError, did_you_mean
 from gate.policy.load import load_policy
@@ -88,9 +90,9 @@ def _of_all(policy: Policy) -> Iterator[str]:
             f"Each bound is one-sided, at {effective} confidence: {words.percent(policy.confidence)}, its error spent"
             f" over {policy.looks} decisions by one held-out set."
         )
-    if policy.holdout.cluster is not None:
+    if policy.holdout.clusters is not None:
         yield (
-            f"Rows of one {words.name(policy.holdout.cluster)} are not independent: the numbers of rows below are of"
+            f"Rows of one {words.name(policy.holdout.clusters)} are not independent: the numbers of rows below are of"
             " independent ones. While nothing flips it takes as many clusters, else more rows by the design effect;"
             " and 10 clusters at least."
         )
@@ -151,6 +153,8 @@ def _cost(rule: Cost, policy: Policy) -> Iterator[str]:
         if kinds > 1
         else f"Flips that were not seen may still happen. {_rows(need, 'such flips', 'rows')}"
     )
+    if rule.at_least_n is not None:
+        yield f"Fewer than {rule.at_least_n:,} rows cannot pass; it is inconclusive."
     yield from _warns(rule.threshold.warn, True, lambda number: f"{number:,.10g}")
 
 
@@ -185,12 +189,29 @@ def _rate(rule: Rule, policy: Policy) -> Iterator[str]:
             "What is refused is corrected for the number of cells (Holm): more cells take more to refuse one of them."
         )
     yield from _warns(rule.threshold.warn, rule.at_most, lambda number: _shown(rule, number))
-    if rule.rate.name.startswith("excess_"):
-        number = len(policy.holdout.noise_floor)
+    if rule.rate.name in OF_SCORES:
+        yield _mean(rule, policy)
+    number = len(policy.holdout.noise_floor)
+    if rule.rate.name.startswith("excess_") and not number:
+        yield (
+            "The noise is that of the incumbent against itself: each of its answers is held against its answer to the"
+            " same question the next time it was asked; the rate is what goes beyond that."
+        )
+    elif rule.rate.name.startswith("excess_"):
         yield (
             f"The noise is that of {number} retrained incumbent{'' if number == 1 else 's'}"
             f" ({', '.join(map(words.name, policy.holdout.noise_floor))}); the rate is what goes beyond their mean."
         )
+
+
+def _mean(rule: Rule, policy: Policy) -> str:
+    most, kind = policy.task.largest_change, "lose" if rule.rate.name == MEAN_LOSS else "gain"
+    if most is not None:
+        return f"No row can {kind} more than {most:,.10g}, so the bound holds whatever the scores are like (Hoeffding)."
+    return (
+        f"Only rows that {kind} count, {FEWEST} of them at least; the bound is approximate (Student's t, mended for"
+        " long tails). With task.largest_change it holds whatever the scores are like, and for any number of rows."
+    )
 
 
 def _where(rule: Rule, policy: Policy) -> str:
@@ -257,6 +278,9 @@ def _no_number(rule: Rule) -> str:
         return "How many rows that takes depends on how many rows flip both ways: `gate check` says what is lacking."
     if isinstance(rule.rate, Rate) and not rule.rate.share:
         return "How many rows that takes depends on the errors of both models too: `gate check` says what is lacking."
+    if rule.rate.name in OF_SCORES:
+        kind = "lose" if rule.rate.name == MEAN_LOSS else "gain"
+        return f"How many rows that takes depends on how many of them {kind}, and on how much that varies."
     if not isinstance(rule.rate, Rate):
         return "How many rows that takes depends on how far the retrained incumbents differ among themselves."
     return "No number of rows proves that."

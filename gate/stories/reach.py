@@ -2,61 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, inf
 
 import numpy as np
 
 from gate.core.bounds import clopper_pearson
-from gate.core.flips import BY_OUTPUT
-from gate.core.judgement import Cell, DecideOn, Finding, Severity, Source, Status
+from gate.core.flips import BY_OUTPUT, FlipCounts, FlipTable
+from gate.core.judgement import Cell, DecideOn, Status
+from gate.core.means import FEWEST, Moments, mean_tests
 from gate.core.measured import Measured
+from gate.core.measures import MEAN_LOSS, OF_SCORES
 from gate.core.rates import Rate, rate
 from gate.policy.judge import judge
-from gate.policy.needs import FLIPS, rows_that_prove
-from gate.policy.rules import AnyRule, Cost, Golden, Policy, Rule, Threshold
+from gate.policy.needs import FLIPS, fewest_rows, rows_that_prove
+from gate.policy.rules import Cost, Golden, Policy, Rule
 from gate.policy.waive import waived
-from gate.report import words
+from gate.stories.doubts import (
+    RIGHT,
+    Doubt,
+    alone,
+    enough,
+    hopeless,
+    lacking,
+    of_cells,
+    of_rate,
+    too_short,
+    unknown_yet,
+)
 from gate.stories.sizes import Sizes
 
-_RIGHT, _BROKEN, _MENDED, _WRONG, _WRONG_ANEW = range(5)
-# (rate, limit from above) -> which of the five counts all rows fall into where the rate is kept best
-_BEST = {
-    ("error_rate", True): _RIGHT,
-    ("error_rate", False): _WRONG,
-    ("error_rate_change", True): _MENDED,
-    ("error_rate_change", False): _BROKEN,
-    ("nfr", True): _RIGHT,
-    ("nfr", False): _BROKEN,
-    ("pfr", True): _RIGHT,
-    ("pfr", False): _MENDED,
-    ("nfi", True): _WRONG,
-    ("nfi", False): _BROKEN,
-    ("btc", True): _BROKEN,
-    ("btc", False): _RIGHT,
-    ("bec", True): _BROKEN,
-    ("bec", False): _WRONG,
-    ("churn", True): _RIGHT,
-    ("churn", False): _BROKEN,
-    ("wrong_to_different_wrong", True): _RIGHT,
-    ("wrong_to_different_wrong", False): _WRONG_ANEW,
-}
-_NAMED = 3
+__all__ = ["Certifies", "Doubt", "certifies", "doubts"]
+
 LONG_AGO = "0001-01-01"  # a day on which no waiver had expired yet
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """A rule that a held-out set can hardly decide, or cannot at all (``never``)."""
-
-    rule: str
-    never: bool
-    found: str
-    source: Source
-
-    def __str__(self) -> str:
-        return f"{self.source.file}:{self.source.line}: rule {words.printable(self.rule)!r}: {self.found}"
 
 
 @dataclass(frozen=True)
@@ -97,136 +76,144 @@ def certifies(sizes: Sizes, confidence: float) -> list[Certifies]:
 
 
 def doubts(sizes: Sizes) -> list[Doubt]:
-    """The rules that these rows can never decide, whatever the models answer, or only if nothing flips.
+    """The rules that these rows can never decide, whatever the models answer, or only if nothing flips; and those of
+    which more is known only when there are predictions.
 
     UsageError, with file and line, for a rule that matches no cell, and an override or a waiver for a cell that does
-    not exist; all of them at once. Rules by the candidate's output, over the noise of retraining and relative to
-    chance depend on more than sizes, and are left out.
+    not exist; all of them at once.
     """
     policy = sizes.policy
     confidence = policy.confidence_of_a_look
     _names_what_is_there(policy, sizes, confidence)
-    tables: dict[int, Measured] = {}
-
-    def measured(column: int) -> Measured:
-        if column not in tables:
-            tables[column] = Measured(sizes.had(column), confidence)
-        return tables[column]
-
     found: list[Doubt] = []
     for rule in policy.rules:
         if isinstance(rule, Golden):
-            if not _found(rule, measured(_RIGHT))[0].n:
+            if not alone(rule, Measured(sizes.had(RIGHT), confidence))[0].n:
                 found.append(Doubt(rule.id, True, "no row is marked as golden, so it is inconclusive", rule.source))
         elif isinstance(rule, Cost):
-            found += _of_cost(rule, measured(_RIGHT))
-        elif _judged_by_sizes(rule, sizes):
-            best = _BEST[rule.rate.name, rule.at_most]
-            if rule.decide_on is DecideOn.PROOF:
-                found += _never_passes(rule, measured(best), confidence)
-                if best == _RIGHT:
-                    found += _without_flips_only(rule, measured(best))
-            elif rule.decide_on is DecideOn.HARM:
-                found += _never_refuses(rule, measured(_BEST[rule.rate.name, not rule.at_most]))
-            found += _too_short(rule, measured(best))
+            found += _of_cost(rule, Measured(sizes.had(RIGHT), confidence))
+        elif sizes.known(rule.by):
+            found += _of_one(rule, sizes, confidence)
+        else:
+            found += _of_answers(rule, sizes, confidence)
     return found
 
 
-def _judged_by_sizes(rule: AnyRule, sizes: Sizes) -> bool:
-    return (
-        isinstance(rule, Rule)
-        and isinstance(rule.rate, Rate)
-        and (rule.rate.name, rule.at_most) in _BEST
-        and sizes.known(rule.by)
-    )
+def _of_one(rule: Rule, sizes: Sizes, confidence: float) -> Iterator[Doubt]:
+    if rule.rate.name in OF_SCORES:
+        return _of_scores(rule, sizes, confidence)
+    if not isinstance(rule.rate, Rate):
+        return _of_excess(rule, sizes)
+    if rule.rate.name == "relative_nfr":
+        return _of_relative(rule, rule.rate, sizes, confidence)
+    return of_rate(rule, rule.rate, sizes, confidence)
+
+
+def _of_relative(rule: Rule, of: Rate, sizes: Sizes, confidence: float) -> Iterator[Doubt]:
+    """Relative NFR: at its best and its worst the counts are a mixture, which the number of rows decides."""
+    measured = Measured(sizes.table, confidence)
+    if rule.decide_on is not DecideOn.ESTIMATE:
+        proof = rule.decide_on is DecideOn.PROOF
+        pairs = enough(rule, measured)
+        fewest = {
+            limit: fewest_rows(of, limit, rule.at_most, proof, confidence) for limit in {f.limit for f, _ in pairs}
+        }
+        few = [(f.cell, lacking(n, fewest[f.limit])) for f, n in pairs if n < (fewest[f.limit] or inf)]
+        yield from of_cells(rule, True, hopeless(rule), few, len(measured.rows(rule.by)))
+        if len(few) < len(pairs):
+            yield unknown_yet(rule, "whether these rows decide it depends on how often both models err")
+    yield from too_short(rule, measured)
+
+
+def _of_excess(rule: Rule, sizes: Sizes) -> Iterator[Doubt]:
+    """An excess over noise: a change of error rate, in which a row that only the noise flips counts as mended."""
+    policy, change = sizes.policy, rate("error_rate_change")
+    each = 1.0 - (1.0 - policy.confidence_of_a_look) / max(len(policy.holdout.noise), 1)
+    as_change = replace(rule, rate=change)
+    known = list(of_rate(as_change, change, sizes, each))
+    yield from known
+    if any(doubt.never for doubt in known) or rule.decide_on is DecideOn.ESTIMATE:
+        return
+    if rule.decide_on is DecideOn.PROOF and rule.at_most:
+        quiet = Measured(sizes.had(RIGHT), each)
+        few = [
+            (finding.cell, lacking(n, rows_that_prove(change, finding.limit, True, 0, each)))
+            for finding, n in enough(as_change, quiet)
+            if finding.status is not Status.PASS
+        ]
+        what = "passes only if the noise flips rows that the candidate does not"
+        yield from of_cells(rule, False, what, few, len(quiet.rows(rule.by)))
+    yield unknown_yet(rule, "whether these rows decide it depends on how much the noise flips")
+
+
+def _of_scores(rule: Rule, sizes: Sizes, confidence: float) -> Iterator[Doubt]:
+    """A mean over the rows that lose (or gain): at best all of them do, and by as much as helps."""
+    measured, largest = Measured(sizes.table, confidence), sizes.policy.task.largest_change
+    if rule.decide_on is not DecideOn.ESTIMATE:
+        below = rule.at_most == (rule.decide_on is DecideOn.PROOF)
+        # of the rate only cells and limits are looked at here
+        pairs = enough(replace(rule, rate=rate("nfr")), measured)
+        few = [
+            (finding.cell, f"{n:,} rows")
+            for finding, n in pairs
+            if not _shown_by(n, finding.limit, below, largest, confidence)
+        ]
+        yield from of_cells(rule, True, hopeless(rule), few, len(measured.rows(rule.by)))
+        if len(few) < len(pairs):
+            fewer = f", and fewer than {FEWEST} of them prove nothing unless task.largest_change is stated"
+            kind = "lose" if rule.rate.name == MEAN_LOSS else "gain"
+            yield unknown_yet(rule, f"it rests on the rows that {kind}{fewer if largest is None else ''}")
+    yield from too_short(rule, measured)
+
+
+def _shown_by(n: int, limit: float, below: bool, largest: float | None, confidence: float) -> bool:
+    """Whether a mean over ``n`` rows could be shown below the limit, or above it."""
+    if largest is None:
+        return n >= FEWEST
+    size = 0.0 if below else largest
+    moments = Moments(*(np.asarray([number]) for number in (float(n), n * size, n * size * size, size)))
+    return bool(mean_tests(moments, limit, largest)[0 if below else 1][0] <= 1.0 - confidence)
+
+
+def _of_answers(rule: Rule, sizes: Sizes, confidence: float) -> Iterator[Doubt]:
+    """A rule whose cells are known only once there are answers: none of them has more than all rows."""
+    n = sizes.rows
+    # at best independent rows, each worth as much as any other
+    whole = replace(sizes, table=FlipTable(FlipCounts(both_right=n)))
+    loosest = max if rule.at_most == (rule.decide_on is DecideOn.PROOF) else min
+    limit = loosest([rule.threshold, *(over.threshold for over in rule.overrides)], key=lambda one: one.limit)
+    everywhere = replace(rule, by=None, overrides=(), threshold=limit)
+    never = [doubt for doubt in _of_one(everywhere, whole, confidence) if doubt.never]
+    if never:
+        yield Doubt(rule.id, True, f"by {rule.by}, and no cell has more than all rows: {never[0].found}", rule.source)
+        return
+    told = f"its cells are known only when there are predictions to cut by {rule.by}"
+    needed = rows_that_prove(rule.rate, rule.threshold.limit, rule.at_most, 0, confidence)
+    if needed is not None and rule.decide_on is DecideOn.PROOF:
+        told += f"; each takes {max(needed, rule.at_least_n or 1):,} rows if nothing counts against it"
+    yield unknown_yet(rule, told)
 
 
 def _names_what_is_there(policy: Policy, sizes: Sizes, confidence: float) -> None:
     """That rules, overrides and waivers name cells that exist, as the judgement itself sees it."""
     unknown = {BY_OUTPUT, "class", "label"} - set(sizes.table.cells)
+    # whatever the rate and whoever carries the proof, the cells are these
+    nfr, estimate = rate("nfr"), DecideOn.ESTIMATE
     rules = tuple(
-        rule
+        replace(rule, rate=nfr, decide_on=estimate, holm=False) if isinstance(rule, Rule) else rule
         for rule in policy.rules
-        if not isinstance(rule, Rule) or (isinstance(rule.rate, Rate) and rule.by not in unknown)
     )
     measured = Measured(sizes.table, confidence)
-    judged = judge(rules, measured)
-    waived(policy, list(judged), measured, {}, LONG_AGO)
-
-
-def _found(rule: AnyRule, measured: Measured) -> Sequence[Finding]:
-    """The findings of one rule as if it were enforced, with no line from which on a pass is a warning."""
-    if isinstance(rule, Golden):
-        return judge([replace(rule, severity=Severity.ENFORCE)], measured)
-    plain = replace(rule, severity=Severity.ENFORCE, threshold=Threshold(rule.threshold.limit))
-    if isinstance(plain, Rule):
-        over = tuple(replace(one, threshold=Threshold(one.threshold.limit)) for one in plain.overrides)
-        plain = replace(plain, overrides=over)
-    return judge([plain], measured)
-
-
-def _short(rule: Rule, rows: int) -> bool:
-    return rule.at_least_n is not None and rows < rule.at_least_n
-
-
-def _never_passes(rule: Rule, measured: Measured, confidence: float) -> Iterator[Doubt]:
-    rows = measured.rows(rule.by).tolist()
-    open_ = [
-        (finding, n)
-        for finding, n in zip(_found(rule, measured), rows, strict=True)
-        if finding.status is not Status.PASS and not _short(rule, n)
-    ]
-    if open_:
-        told = []
-        for finding, n in open_[:_NAMED]:
-            needed = rows_that_prove(rule.rate, finding.limit, rule.at_most, 0, confidence)
-            lacking = "" if needed is None or needed <= n else f" of {needed:,}"
-            told.append(f"{words.cell(finding.cell)} ({n:,}{lacking} rows)")
-        yield _doubt(rule, True, "can never pass", rule.by, told, len(open_), len(rows))
-
-
-def _without_flips_only(rule: Rule, measured: Measured) -> Iterator[Doubt]:
-    if not isinstance(rule.rate, Rate) or not rule.rate.share:
-        return
-    findings = _found(rule, measured)
-    limits = np.asarray([finding.limit for finding in findings])
-    allowed = measured.passes_with(rule.rate, rule.by, limits, np.ones(limits.shape, dtype=np.bool_))
-    rows = measured.rows(rule.by).tolist()
-    none = [
-        (finding, n)
-        for finding, n, most in zip(findings, rows, allowed.tolist(), strict=True)
-        if most == 0 and not _short(rule, n)
-    ]
-    if none:
-        told = [f"{words.cell(finding.cell)} ({n:,} rows at {words.percent(finding.limit)})" for finding, n in none]
-        yield _doubt(rule, False, "passes with no flip only", rule.by, told[:_NAMED], len(none), len(rows))
-
-
-def _never_refuses(rule: Rule, measured: Measured) -> Iterator[Doubt]:
-    findings = _found(rule, measured)
-    rows = measured.rows(rule.by).tolist()
-    blunt = [(f, n) for f, n in zip(findings, rows, strict=True) if f.status is not Status.FAIL and not _short(rule, n)]
-    if blunt:
-        told = [f"{words.cell(finding.cell)} ({n:,} rows)" for finding, n in blunt[:_NAMED]]
-        yield _doubt(
-            rule, True, "can never be refused, too small to prove harm", rule.by, told, len(blunt), len(findings)
-        )
-
-
-def _too_short(rule: Rule, measured: Measured) -> Iterator[Doubt]:
-    rows = measured.rows(rule.by).tolist()
-    cells = measured.cells(rule.by)
-    assert cells is not None
-    short = [(value, n) for value, n in zip(cells.values, rows, strict=True) if _short(rule, n)]
-    if short:
-        told = [f"{words.cell(Cell(rule.by or 'overall', value))} ({n:,} rows)" for value, n in short[:_NAMED]]
-        what = f"can never pass, at_least_n is {rule.at_least_n:,}"
-        yield _doubt(rule, True, what, rule.by, told, len(short), len(rows))
+    judged = judge([rule for rule in rules if not isinstance(rule, Rule) or rule.by not in unknown], measured)
+    waived(replace(policy, rules=rules), list(judged), measured, {}, LONG_AGO)
 
 
 def _of_cost(rule: Cost, measured: Measured) -> Iterator[Doubt]:
-    finding = _found(rule, measured)[0]
-    if rule.decide_on is DecideOn.PROOF and finding.status is not Status.PASS:
+    finding = alone(rule, measured)[0]
+    if rule.at_least_n is not None and finding.n < rule.at_least_n:
+        found = f"can never pass, at_least_n is {rule.at_least_n:,}: all rows ({finding.n:,} rows)"
+        yield Doubt(rule.id, True, found, rule.source)
+    elif rule.decide_on is DecideOn.PROOF and finding.status is not Status.PASS:
         bound = "unknown" if finding.bound is None else f"{ceil(finding.bound):,}"
         yield Doubt(
             rule.id,
@@ -235,11 +222,3 @@ def _of_cost(rule: Cost, measured: Measured) -> Iterator[Doubt]:
             f" not have been seen; the limit is {rule.threshold.limit:,.10g}",
             rule.source,
         )
-
-
-def _doubt(rule: Rule, never: bool, what: str, by: str | None, told: list[str], some: int, of: int) -> Doubt:
-    if by is None:
-        return Doubt(rule.id, never, f"{what}: {told[0]}", rule.source)
-    more = f" and {some - len(told):,} more" if some > len(told) else ""
-    cells = f"{some:,} of {of:,} cells: " if of > 1 else ""
-    return Doubt(rule.id, never, f"{what}: {cells}{', '.join(told)}{more}", rule.source)

@@ -96,17 +96,15 @@ def read_sizes(
 def _batches(table: Table, held_out: HeldOut) -> Iterator[Batch]:
     rows, wanted = batch_rows(table), list(dict.fromkeys(held_out.wanted.values()))
     ids = UniqueIds(where=table.uri)
-    column = held_out.policy.holdout.id
     first = 0
     for read in table.batches(rows, wanted or None):
         batch = held_out.rows(read, first)
-        if column is not None:
+        if held_out.id_columns:
             ids.update(batch.ids, first)
         first += read.num_rows
         truth = Answers(batch.label)
         yield batch.batch(truth, truth)
-    if column is not None:
-        ids.check(lambda: (read[column] for read in table.batches(rows, [column])))
+    held_out.check_unique(ids, table, rows)
 
 
 def _task(policy: Policy) -> Classification | _AlwaysRight:

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from gate.core.exact import UNIT, exact_sums
 from gate.core.flips import FlipTable, count, merge
+from gate.core.means import Means
 from gate.core.measured import Measured
+from gate.core.measures import OF_SCORES, OTHERS
 from gate.core.outcomes import Codes, Outcomes, Scores
-from gate.core.rates import RATES, rate
+from gate.core.rates import RATES, Rate, rate
 
 fast = settings(deadline=None, max_examples=60)
 
@@ -69,10 +71,17 @@ def contents(table: FlipTable) -> object:
             if any(sums)
         },
         {
-            (by, typed(value)): (tuple(columns), tuple(sums))
+            (by, typed(value)): tuple(map(tuple, of))
             for by, part in table.scores.items()
-            for value, columns, sums in zip(part.values, part.columns.tolist(), part.sums.tolist(), strict=True)
-            if any(columns)
+            for value, *of in zip(
+                part.values,
+                part.columns.tolist(),
+                part.sums.tolist(),
+                part.squares.tolist(),
+                part.largest.tolist(),
+                strict=True,
+            )
+            if any(of[0])
         },
     )
 
@@ -100,8 +109,11 @@ def test_every_bound_is_the_same_to_the_last_bit_whatever_the_batches_and_the_or
             for i in range(0, len(everything), size)
         ]
     )
-    for kind in RATES.values():
-        one, other = (Measured(table, 0.95).estimate(kind, None) for table in (once, parts))
+    for kind in (*RATES.values(), *(OTHERS[name] for name in OF_SCORES)):
+        measured = [Measured(table, 0.95) for table in (once, parts)]
+        one, other = (
+            of.estimate(kind, None) if isinstance(kind, Rate) else Means(of).estimate(kind, None) for of in measured
+        )
         for field in ("estimate", "lower", "upper", "effective_n"):
             assert getattr(one, field).tobytes() == getattr(other, field).tobytes()
 

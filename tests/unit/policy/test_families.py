@@ -380,9 +380,14 @@ rules: [{id: c, net_cost: {negative: [{label: fraud, output: legit, cost: 250}]}
         ),
         (
             "holdout: {cluster: user}",
-            "net_cost takes rows as independent and alike, and holdout.cluster says otherwise",
+            "there is no sound bound on net_cost under holdout.cluster: it must allow for costly flips that were not seen,"
+            " kind by kind, and those of one cluster may come together, all of them of the dearest kind",
         ),
-        ("holdout: {weight: w}", "net_cost takes rows as independent and alike, and holdout.weight says otherwise"),
+        (
+            "holdout: {weight: w}",
+            "there is no sound bound on net_cost under holdout.weight: it must allow for costly flips that were not seen,"
+            " and those may fall on the heaviest rows",
+        ),
     ],
 )
 def test_a_cost_that_nothing_could_ever_incur_or_bound_is_a_mistake(said, found):

@@ -108,10 +108,22 @@ def test_the_p_value_is_small_exactly_where_the_bound_has_cleared_the_limit(rule
     assert (found.p_value <= 0.05) == (found.status is decided)
 
 
-def test_a_relative_rate_has_no_p_value():
-    (found,) = judged("  - {id: r, rate: relative_nfr, at_most: 0.5}", {"a": (900, 5, 30, 60, 5)})
-    assert found.p_value is None
-    assert found.bound is not None
+@pytest.mark.parametrize("decide_on", ["proof", "harm"])
+@pytest.mark.parametrize("counts", [(900, 1, 30, 60, 9), (900, 8, 30, 60, 2), (900, 45, 30, 20, 5)])
+def test_the_p_value_of_a_relative_rate_is_small_exactly_where_its_bound_has_cleared_the_limit(decide_on, counts):
+    (found,) = judged(f"  - {{id: r, rate: relative_nfr, at_most: 0.6, decide_on: {decide_on}}}", {"a": counts})
+    assert found.p_value is not None and found.bound is not None
+    assert (found.p_value <= 0.05) == (found.status is (Status.PASS if decide_on == "proof" else Status.FAIL))
+
+
+def test_of_relative_rates_too_holm_refuses_only_what_stands_after_the_correction():
+    cells = dict.fromkeys("bcdefgh", (900, 6, 30, 60, 4)) | {"a": (935, 30, 20, 10, 5), "z": (940, 20, 20, 15, 5)}
+    rule = "  - {id: r, rate: relative_nfr, by: class, at_most: 0.3, decide_on: harm%s}"
+    plain, corrected = (judged(rule % more, cells) for more in ("", ", correction: holm"))
+    refused = {f.cell.value: f.p_value or 0.0 for f in plain if f.status is Status.FAIL}
+    assert refused.keys() == {"a", "z"} and refused["a"] < 0.05 / 9 and 0.05 / 8 < refused["z"] < 0.05
+    assert [f.cell.value for f in corrected if f.status is Status.FAIL] == ["a"]
+    assert corrected[-1].status is Status.WARN
 
 
 def test_rules_and_cells_keep_their_order():

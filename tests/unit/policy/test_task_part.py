@@ -59,8 +59,9 @@ BROKEN = {
     "kind: regresion": ["8: task.kind: unknown value 'regresion'; did you mean 'regression'?"],
     "match: each": ["8: task.match: does not belong to kind: classification, which knows outputs, classes, threshold, top_k"],
     "kind: regression, tolerance: {absolute: 1}, classes: [a, b]": [
-        "52: task.classes: does not belong to kind: regression, which knows tolerance, continuous"],
-    "kind: scores, match: set": ["22: task.match: does not belong to kind: scores, which knows right_at_least, continuous"],
+        "52: task.classes: does not belong to kind: regression, which knows tolerance, continuous, largest_change"],
+    "kind: scores, match: set": [
+        "22: task.match: does not belong to kind: scores, which knows right_at_least, continuous, largest_change"],
     "kind: scores, rihgt_at_least: 1": ["22: task.rihgt_at_least: unknown key; did you mean 'right_at_least'?"],
     "outputs: indicators": ["8: task.outputs: unknown value 'indicators'; did you mean 'indices'?"],
     "kind: multilabel, classes: [a, b], match: sets": ["43: task.match: unknown value 'sets'; did you mean 'set'?"],
@@ -118,6 +119,15 @@ BROKEN = {
     # scores
     "kind: scores, right_at_least: 1, continuous: true": [
         "41: task.continuous: either right_at_least says what is right, or the two models are only compared"],
+    "kind: scores, largest_change: 1": ["22: task.largest_change: goes with scores that are more than right or wrong"],
+    "kind: generation, match: exact, largest_change: 1": [
+        "40: task.largest_change: goes with scores that are more than right or wrong"],
+    "kind: scores, continuous: true, largest_change: 0": [
+        "40: task.largest_change: two scores of a row can be apart by more than 0; found 0"],
+    "kind: scores, continuous: true, largest_change: much": [
+        "40: task.largest_change: must be a valid number; found 'much'"],
+    "left_open: [classes, tolerence]": [
+        "29: task.left_open[1]: unknown value 'tolerence'; did you mean 'tolerance'?"],
     "kind: scores, right_at_least: half": ["22: task.right_at_least: must be a valid number; found 'half'"],
 }  # fmt: skip
 
@@ -144,6 +154,22 @@ def rule(text: str) -> str:
         ("kind: scores", rule("rate: churn, at_most: 1%"),
          "rate: churn has no meaning here: kind: scores does not know what the models answered; nfr and error_rate_change"
          " have one"),
+        ("kind: regression, continuous: true", rule("rate: error_rate_ratio, at_most: 1"),
+         "rate: error_rate_ratio has no meaning here: task.continuous only compares the two scores of a row; nfr and"
+         " error_rate_change have one"),
+        ("kind: classification", rule("rate: mean_loss, at_most: 0.5"),
+         "rate: mean_loss needs scores, and kind: classification has none"),
+        ("kind: scores", rule("rate: mean_gain, at_least: 0.5"),
+         "rate: mean_gain needs scores that are more than right or wrong: say task.right_at_least, or continuous: true"),
+        ("kind: generation, match: exact", rule("rate: mean_loss, at_most: 0.5"),
+         "rate: mean_loss needs scores that are more than right or wrong: say task.score and right_at_least, or"
+         " continuous: true"),
+        ("kind: scores, continuous: true", rule("rate: mean_loss, at_most: 5%"),
+         "at_most: a limit on mean_loss is a number in a unit of its own, without a % sign; found '5%'"),
+        ("kind: scores, continuous: true", rule("rate: mean_loss, at_most: 0"),
+         "at_most: no number of rows can prove that mean_loss is 0: allow a small rate, or say decide_on: harm"),
+        ("kind: scores, continuous: true", rule("rate: mean_loss, at_least: -1"),
+         "at_least: mean_loss lies between 0 and inf; found -1"),
     ],
 )  # fmt: skip
 def test_a_rule_about_what_the_task_does_not_have_is_a_mistake(task, rules, said):
