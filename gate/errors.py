@@ -6,10 +6,18 @@ Everything the gate refuses to work with is a :class:`GateError`. It carries one
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import IntEnum
+from typing import TypeVar
+
+_Error = TypeVar("_Error", bound="GateError")
+
+_OPEN, _CLOSE = "\ufdd0", "\ufdd1"  # noncharacters: no text has them
+_DATUM = re.compile(f"{_OPEN}[^{_CLOSE}]*{_CLOSE}")
 
 
 class ExitCode(IntEnum):
@@ -34,7 +42,8 @@ class Problem:
     """One thing that is wrong.
 
     ``where`` is a file with line and column, a URI, an option or a model; ``found`` is a sentence; ``hint`` says what
-    to do about it. Either of ``where`` and ``hint`` may be empty.
+    to do about it. Either of ``where`` and ``hint`` may be empty. ``withheld`` is the sentence without the values that
+    :func:`datum` marks in it; left out, it follows from ``found``.
 
     >>> print(Problem("no such file", where="data.csv", hint="check the path"))
     data.csv: no such file
@@ -44,6 +53,11 @@ class Problem:
     found: str
     where: str = ""
     hint: str = ""
+    withheld: str = field(default="", repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "withheld", self.withheld or _DATUM.sub("(withheld)", self.found))
+        object.__setattr__(self, "found", self.found.replace(_OPEN, "").replace(_CLOSE, ""))
 
     def __str__(self) -> str:
         first = f"{self.where}: {self.found}" if self.where else self.found
@@ -67,6 +81,18 @@ class GateError(Exception):
         self.problems = tuple(problems) or (Problem(found, where, hint),)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
+    def without_data(self: _Error) -> _Error:
+        """The same error, with no value of the data in its message.
+
+        >>> print(EvidenceError(f"the id {datum('a-17')} stands there twice").without_data())
+        the id (withheld) stands there twice
+        """
+        bare = type(self).__new__(type(self))
+        bare.__dict__.update(self.__dict__)
+        bare.problems = tuple(replace(problem, found=problem.withheld) for problem in self.problems)
+        bare.args = ("\n".join(str(problem) for problem in bare.problems),)
+        return bare
+
 
 class UsageError(GateError):
     """A wrong option, a missing file, an invalid policy: exit code 2."""
@@ -84,6 +110,34 @@ class ConflictError(GateError):
     """The registry is no longer as it was judged (alias moved, decision stale): exit code 13."""
 
     exit_code = ExitCode.CONFLICT
+
+
+def datum(value: object, form: Callable[[object], str] = repr) -> str:
+    """A value of the data, or another's words that may quote one, as it stands in the sentence of a problem.
+
+    It is marked, so that it can be left out where the data are private; ``form`` makes it text.
+
+    >>> Problem(f"the id {datum('a-17')} stands there twice").found
+    "the id 'a-17' stands there twice"
+    """
+    return f"{_OPEN}{form(value).replace(_OPEN, '').replace(_CLOSE, '')}{_CLOSE}"
+
+
+@contextmanager
+def data_withheld(asked: bool) -> Iterator[None]:
+    """Errors raised within say no value of the data, if that is ``asked``.
+
+    >>> with data_withheld(True):
+    ...     raise EvidenceError(f"{datum(0.5)} is no class")
+    Traceback (most recent call last):
+    gate.errors.EvidenceError: (withheld) is no class
+    """
+    try:
+        yield
+    except GateError as error:
+        if not asked:
+            raise
+        raise error.without_data() from None
 
 
 def did_you_mean(wrong: object, right: Iterable[object]) -> str:

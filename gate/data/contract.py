@@ -23,6 +23,8 @@ _ROWS = 65_536
 _SHOWN = 5  # unexpected values kept
 _ITEMS = 20  # entries kept of an observed list
 _TEXT = 200  # characters kept of an observed text
+_COUNTS = ("element_count", "missing_count", "unexpected_count")
+_OF_THE_TABLE = "expect_table_"  # such expectations observe how many rows and columns there are, and their names
 _MARK = "gate_position"  # results come back in another order: each carries its place in the suite
 
 
@@ -31,7 +33,8 @@ class ExpectationResult:
     """What became of one expectation. All values are fit for JSON.
 
     ``observed`` has those of ``observed_value, element_count, missing_count, unexpected_count, unexpected_values`` that
-    apply; long ones are cut. ``message`` is a sentence, empty where the expectation is met.
+    apply; long ones are cut. ``message`` is a sentence, empty where the expectation is met. Where values of the data
+    are not wanted there are counts in both, and of ``expect_table_...`` what was observed.
     """
 
     type: str
@@ -77,8 +80,8 @@ def read_suite(path: str | os.PathLike[str]) -> Suite:
     return suite
 
 
-def check_contract(table: Table, suite: Suite) -> ContractReport:
-    """Read the table once, digest it, and hold the suite against it.
+def check_contract(table: Table, suite: Suite, *, values: bool = True) -> ContractReport:
+    """Read the table once, digest it, and hold the suite against it; the report quotes ``values`` of the data, or none.
 
     Needs memory for the columns that the suite names. An expectation that fails is *broken*; one that could not be
     computed (its column is missing, its types do not fit), or of which no result came back, is *crashed*. A severity
@@ -93,7 +96,7 @@ def check_contract(table: Table, suite: Suite) -> ContractReport:
     frame, digest = _frame(table, suite)
     found = _validated(frame, suite)
     results = tuple(
-        _result(expectation, found.get(position)) for position, expectation in enumerate(suite.expectations)
+        _result(expectation, found.get(position), values) for position, expectation in enumerate(suite.expectations)
     )
     statuses = {result.status for result in results}
     status: Status = "crashed" if "crashed" in statuses else "broken" if "broken" in statuses else "met"
@@ -241,21 +244,18 @@ def _argument_problems(errors: list[dict[str, Any]], type_: str, implementation:
     return [Problem(f"{type_}: {text}", where) for text in told.values()]
 
 
-def _result(expectation: Mapping[str, Any], found: Any) -> ExpectationResult:
+def _result(expectation: Mapping[str, Any], found: Any, values: bool) -> ExpectationResult:
     type_, kwargs = expectation["type"], _jsonable(expectation["kwargs"], cut=False)
     if found is None:
         return ExpectationResult(type_, kwargs, "crashed", {}, "no result came back")
-    if isinstance(found, Exception):
-        return ExpectationResult(type_, kwargs, "crashed", {}, _first_line(str(found) or type(found).__name__))
-    if raised := _raised(found.exception_info):
-        return ExpectationResult(type_, kwargs, "crashed", {}, _first_line(raised))
+    raised = str(found) or type(found).__name__ if isinstance(found, Exception) else _raised(found.exception_info)
+    if raised:
+        told = _first_line(raised) if values else "it raised an exception, whose message may quote the data"
+        return ExpectationResult(type_, kwargs, "crashed", {}, told)
     result = found.result or {}
-    observed = {
-        key: _jsonable(result[key])
-        for key in ("observed_value", "element_count", "missing_count", "unexpected_count")
-        if key in result
-    }
-    if result.get("partial_unexpected_list"):
+    wanted = ("observed_value", *_COUNTS) if values or type_.startswith(_OF_THE_TABLE) else _COUNTS
+    observed = {key: _jsonable(result[key]) for key in wanted if key in result}
+    if values and result.get("partial_unexpected_list"):
         observed["unexpected_values"] = _jsonable(list(result["partial_unexpected_list"])[:_SHOWN])
     success = _jsonable(found.success)  # sometimes a bool of numpy
     if success is True:

@@ -18,7 +18,7 @@ import pyarrow.json
 import pyarrow.parquet
 
 from gate.data.locations import File, reading
-from gate.errors import EvidenceError
+from gate.errors import EvidenceError, datum
 
 # The types of a text file are inferred from its first block, and a row must fit into one. Large enough to see a rare
 # decimal point among integers, small enough to be forgotten beside a model.
@@ -50,6 +50,11 @@ class Parquet:
             for batch in parquet.iter_batches(batch_size=rows, columns=list(columns)):
                 batch.validate(full=True)  # the reader itself does not look at UTF-8
                 yield batch
+
+    def rows(self, file: File) -> int:
+        """How many rows the file has, by its table of contents."""
+        with self._open(file) as parquet:
+            return int(parquet.metadata.num_rows)
 
     def _open(self, file: File) -> pa.parquet.ParquetFile:
         # Without pre-buffering: it would keep the bytes of all row groups until the end.
@@ -143,7 +148,9 @@ class Csv:
             number = int(found[1])
             column = repr(names[number]) if number < len(names) else f"number {number}"
             row = f"row {int(found[2]) - 2}, " if found[2] else ""
-            tail = "not UTF-8" if "UTF8" in found[3] else f"not of type {found[3]}, as the rows before it are"
+            type_, _, value = found[3].partition(":")
+            quoted = datum(f": {value.strip()}", str) if value else ""
+            tail = "not UTF-8" if "UTF8" in found[3] else f"not of type {type_}{quoted}, as the rows before it are"
             return f"{row}column {column}: {tail}{_FROM_ZERO if row else ''}"
         return _explain_text(said, "CSV")
 
@@ -192,7 +199,7 @@ def _explain_text(said: str, name: str) -> str:
         return f"empty file: no {name} in it"
     if "straddling object" in said:
         return f"a row of more than {_BLOCK >> 20} MiB, or a quote that is never closed"
-    return said
+    return datum(said, str)
 
 
 FORMATS: dict[str, Format] = {

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gate.errors import EvidenceError, Problem
+from gate.errors import EvidenceError, Problem, datum
 
 _SHOWN = 5
 _AT_ONCE = 100_000  # apparent duplicates that one second reading settles
@@ -149,7 +149,7 @@ class _Seen:
         for value in twice[:_SHOWN]:
             more = self._counts[value] - len(self._at[value])
             rows = ", ".join(str(row) for row in self._at[value]) + (f" and {more} more" if more else "")
-            shown.append(f"{value!r} in rows {rows}")
+            shown.append(f"{datum(value)} in rows {rows}")
         return "; ".join(shown) + ("; ..." if len(twice) > _SHOWN else "")
 
 

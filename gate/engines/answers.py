@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from gate.engines import worker as wire
 from gate.engines.environment import presentable
-from gate.errors import EvidenceError
+from gate.errors import EvidenceError, Problem
 from gate.tasks.batch import Answers
 
 
@@ -65,12 +65,15 @@ def form(answers: Answers) -> tuple[str, int, tuple[str, ...] | None]:
 
     >>> form(Answers(pa.array(["ham", "spam"])))
     ('text', 0, None)
+    >>> form(Answers(pa.array([["ham"], []])))
+    ('lists of text', 0, None)
     """
     kind = answers.values.type
-    if answers.width is not None:
+    listed = wire.is_list(kind)
+    if listed:
         kind = kind.value_type
     family = "text" if wire.is_text(kind) else "truth values" if pa.types.is_boolean(kind) else "numbers"
-    return family, answers.width or 0, answers.names
+    return f"lists of {family}" if listed and answers.width is None else family, answers.width or 0, answers.names
 
 
 @dataclass
@@ -81,7 +84,14 @@ class SameForm:
     first: Answers | None = field(default=None)
 
     def check(self, answers: Answers) -> None:
-        """Raises :class:`EvidenceError` where the form is not that of the first batch."""
+        """Raises :class:`EvidenceError` where the form is not that of the first batch.
+
+        A batch of nothing but empty lists goes with lists of any kind, and decides nothing.
+        """
+        kind = answers.values.type
+        nothing = wire.is_list(kind) and pa.types.is_null(kind.value_type)
+        if nothing and (self.first is None or form(self.first)[0].startswith("lists")):
+            return
         if self.first is None:
             self.first = answers
         elif form(answers) != form(self.first):
@@ -102,10 +112,13 @@ def in_words(answers: Answers) -> str:
     return family + (f" in {width} columns" if width else "") + (f" named {', '.join(names)}" if names else "")
 
 
-def model_error(role: str, found: str, hint: str = "") -> EvidenceError:
+def model_error(role: str, found: str, hint: str = "", withheld: str = "") -> EvidenceError:
     """The error of a model, by its role; what the model wrote is made presentable.
+
+    ``withheld`` is what is said where no value of the data may be, if ``found`` might hold one.
 
     >>> print(model_error("candidate", "predict raised ValueError: no"))
     candidate model: predict raised ValueError: no
     """
-    return EvidenceError(presentable(found), where=f"{role} model", hint=presentable(hint))
+    problem = Problem(presentable(found), f"{role} model", presentable(hint), presentable(withheld))
+    return EvidenceError(problems=[problem])

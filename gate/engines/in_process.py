@@ -33,6 +33,7 @@ class InProcess:
     def __init__(self, role: str) -> None:
         self.role = role
         self._model_dir: Path | None = None
+        self._sets = False
         self._model: wire.LoadedModel | None = None
 
     @classmethod
@@ -42,9 +43,9 @@ class InProcess:
         """Nothing starts; the arguments are those of a worker."""
         return cls(role)
 
-    def load(self, model_dir: Path) -> None:
-        """Remember which model to load; :meth:`ready` loads it."""
-        self._model_dir = Path(model_dir)
+    def load(self, model_dir: Path, sets: bool = False) -> None:
+        """Remember which model to load, and whether it may answer with sets; :meth:`ready` loads it."""
+        self._model_dir, self._sets = Path(model_dir), sets
 
     def ready(self) -> ModelInfo:
         """Load the model; what it says of itself. A second call gives the same at once."""
@@ -83,11 +84,11 @@ class InProcess:
         if self._model is None:
             try:
                 with redirect_stdout(sys.stderr):
-                    self._model = wire.load(str(self._model_dir))
+                    self._model = wire.load(str(self._model_dir), self._sets)
             except (Exception, SystemExit) as error:
                 raise self._failed("loading it", error) from error
         return self._model
 
     def _failed(self, stage: str, error: BaseException) -> EvidenceError:
         told = wire.failure(stage, error)
-        return model_error(self.role, told["found"], told["hint"])
+        return model_error(self.role, **told)

@@ -117,9 +117,10 @@ class Worker:
 
     # --- the conversation
 
-    def load(self, model_dir: Path) -> None:
-        """Tell it which model to load, and return at once; :meth:`ready` waits."""
-        self._send(wire.LOAD, json.dumps({"model": str(Path(model_dir).resolve()), "role": self.role}).encode())
+    def load(self, model_dir: Path, sets: bool = False) -> None:
+        """Tell it which model to load, and whether it may answer with sets; :meth:`ready` waits for it."""
+        asked = {"model": str(Path(model_dir).resolve()), "role": self.role, "sets": sets}
+        self._send(wire.LOAD, json.dumps(asked).encode())
 
     def ready(self) -> ModelInfo:
         """Wait until the model is loaded; what it says of itself. A second call gives the same at once."""
@@ -215,7 +216,8 @@ class Worker:
         self._read(memoryview(payload).cast("B"), deadline, doing)
         if kind == wire.FAIL:
             told = json.loads(payload.to_pybytes())
-            raise self._failed(str(told.get("found")), str(told.get("hint", "")))
+            found, hint, withheld = (str(told.get(key) or "") for key in ("found", "hint", "withheld"))
+            raise self._failed(found, hint, withheld)
         if kind != expected:
             raise self._failed("wrote an answer that nobody had asked for")
         return payload
@@ -232,28 +234,31 @@ class Worker:
                 raise self._ended(doing)
             elif time.monotonic() > deadline:
                 hint = "give it more time with --timeout, or make it faster"
-                raise self._failed(f"timed out after {self.timeout:g} s {doing}{self._last_words()}", hint)
+                raise self._lost(f"timed out after {self.timeout:g} s {doing}", hint)
 
     # --- what went wrong
 
-    def _failed(self, found: str, hint: str = "") -> EvidenceError:
+    def _failed(self, found: str, hint: str = "", withheld: str = "") -> EvidenceError:
         self.kill()
-        return model_error(self.role, found, hint)
+        return model_error(self.role, found, hint, withheld)
+
+    def _lost(self, found: str, hint: str = "") -> EvidenceError:
+        """The error of a process that says nothing more but what its output ends with."""
+        return self._failed(found + self._last_words(), hint, withheld=found)
 
     def _ended(self, doing: str) -> EvidenceError:
         """The error of a process that is no more there."""
         code = self._exit_code(GRACE_SECONDS)
         if code == -signal.SIGKILL and not self._killed:
-            return self._failed(
-                f"killed {doing}: probably out of memory{self._last_words()}",
-                "give the machine more memory, or score in smaller batches",
-            )
+            hint = "give the machine more memory, or score in smaller batches"
+            return self._lost(f"killed {doing}: probably out of memory", hint)
         if code is None:
-            return self._failed(f"closed its pipe {doing}{self._last_words()}")
+            return self._lost(f"closed its pipe {doing}")
         if code < 0:
-            return self._failed(f"died {doing}: {signal_name(-code)}{self._last_words()}")
-        how = f"died {doing}: exit code {code}" if code else f"left without a result {doing}: exit code 0 is not enough"
-        return self._failed(how + self._last_words())
+            return self._lost(f"died {doing}: {signal_name(-code)}")
+        return self._lost(
+            f"died {doing}: exit code {code}" if code else f"left without a result {doing}: exit code 0 is not enough"
+        )
 
     def _last_words(self) -> str:
         """The last lines of its output, or of its crash report, for a message."""

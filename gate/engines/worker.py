@@ -48,10 +48,11 @@ AHEAD = 2  # batches that wait inside the worker while it predicts
 class Refusal(Exception):
     """What this file itself finds wrong with a model, its input or its answer: a sentence, and what to do about it."""
 
-    def __init__(self, found: str, hint: str = "") -> None:
+    def __init__(self, found: str, hint: str = "", withheld: str = "") -> None:
         super().__init__(found)
         self.found = found
         self.hint = hint
+        self.withheld = withheld  # the sentence without what it quotes of the data, where it quotes any
 
 
 def write_all(fd: int, data: Any) -> None:
@@ -103,13 +104,14 @@ class LoadedModel:
     """An MLflow model in memory, and what the gate wants to know of it.
 
     ``columns`` are the feature columns that it names (None: it takes all that are offered); ``spec`` are the inputs of
-    its signature (None: it has none).
+    its signature (None: it has none); ``sets`` says that it may answer each row with a list of any length.
     """
 
     pyfunc: Any
     inputs: Any
     columns: list[str] | None
     about: dict[str, Any] = field(default_factory=dict)
+    sets: bool = False
 
 
 def features(model: LoadedModel, batch: pa.RecordBatch) -> Any:
@@ -199,7 +201,8 @@ def cast(column: pa.Array, kind: Any, name: str) -> pa.Array:
     try:
         return column.cast(target, safe=not pa.types.is_floating(target))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise Refusal(f"{wanted}: {error}", "give the column the type that the model was trained on") from error
+        hint = "give the column the type that the model was trained on"
+        raise Refusal(f"{wanted}: {error}", hint, wanted) from error
 
 
 ARROW_TYPES = {
@@ -310,7 +313,8 @@ def numbers(column: pa.Array, dtype: np.dtype, name: str) -> np.ndarray:
     try:
         return np.array(column.cast(pa.from_numpy_dtype(dtype)).to_numpy(zero_copy_only=False), dtype)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise Refusal(f"column {name!r} is {given}, its signature says {dtype}: {error}") from error
+        wanted = f"column {name!r} is {given}, its signature says {dtype}"
+        raise Refusal(f"{wanted}: {error}", withheld=wanted) from error
 
 
 def reshaped(array: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
@@ -386,22 +390,25 @@ def image_array(image: Any, shape: tuple[int, ...]) -> np.ndarray:
 # --- answers: whatever a model returns, as one Arrow column -----------------------------------------------------------
 
 
-def answer_batch(result: Any, rows: int) -> pa.RecordBatch:
+def answer_batch(result: Any, rows: int, sets: bool = False) -> pa.RecordBatch:
     """A model's result as a record batch of one column, one row per row asked.
 
     A column of labels or scores, or a fixed-size list per row for a matrix of scores; column names of a matrix travel
-    in the schema's metadata. Raises :class:`Refusal` for anything else: another number of rows, a reordered index,
-    three dimensions, ragged rows, objects of no known kind.
+    in the schema's metadata. With ``sets`` a row may also be a list of labels, of any length. Raises :class:`Refusal`
+    for anything else: another number of rows, a reordered index, three dimensions, ragged rows, objects of no known
+    kind.
 
     >>> answer_batch(np.array([[0.25, 0.75]]), 1).column(0)[0].as_py()
     [0.25, 0.75]
+    >>> answer_batch([["sport"], []], 2, sets=True).column(0).to_pylist()
+    [['sport'], []]
     """
-    values, names = answer_array(result, rows)
+    values, names = answer_array(result, rows, sets)
     metadata = {b"names": json.dumps(names).encode()} if names else None
     return pa.RecordBatch.from_arrays([values], schema=pa.schema([pa.field("answer", values.type)], metadata))
 
 
-def answer_array(result: Any, rows: int) -> tuple[pa.Array, list[str] | None]:
+def answer_array(result: Any, rows: int, sets: bool) -> tuple[pa.Array, list[str] | None]:
     """The column of :func:`answer_batch`, and the names of a matrix's columns where it has real ones."""
     import pandas as pd
 
@@ -417,16 +424,16 @@ def answer_array(result: Any, rows: int) -> tuple[pa.Array, list[str] | None]:
             if result.shape[1] != 1:
                 return table_answer(result)
             result = result.iloc[:, 0]
-        return series_answer(result), None
+        return series_answer(result, sets), None
     if hasattr(result, "detach") and hasattr(result, "cpu"):  # a torch tensor, without importing torch
         result = tensor_array(result)
     if isinstance(result, (list, pd.api.extensions.ExtensionArray, pd.Index)):
-        return list_answer(list(result), rows), names
+        return list_answer(list(result), rows, sets), names
     if isinstance(result, np.ma.MaskedArray) and np.ma.is_masked(result):
         raise Refusal("predict returned a masked array with rows masked out", ONE_ANSWER)
     if not isinstance(result, np.ndarray):
         raise Refusal(f"predict returned a {type(result).__name__}, which is no column of answers", ONE_ANSWER)
-    return ndarray_answer(result, rows), names
+    return ndarray_answer(result, rows, sets), names
 
 
 ONE_ANSWER = "predict must return one label or score per row, or one row of scores per row"
@@ -461,14 +468,15 @@ def table_answer(table: Any) -> tuple[pa.Array, list[str] | None]:
     return ndarray_answer(table.to_numpy(), len(table)), None if counted else names
 
 
-def series_answer(series: Any) -> pa.Array:
+def series_answer(series: Any, sets: bool = False) -> pa.Array:
     """A Series as a column; NaN stays NaN, which is not the same as no answer."""
     if getattr(series.dtype, "kind", "O") in "iufb" and isinstance(series.dtype, np.dtype):
         return ndarray_answer(series.to_numpy(), len(series))
     if series.dtype == object:
-        return list_answer(series.tolist(), len(series))
+        return list_answer(series.tolist(), len(series), sets)
     values = pa.Array.from_pandas(series)
-    return column_answer(values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values)
+    values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    return set_column(values) if sets and is_list(values.type) else column_answer(values)
 
 
 def tensor_array(tensor: Any) -> np.ndarray:
@@ -480,9 +488,11 @@ def tensor_array(tensor: Any) -> np.ndarray:
         return np.asarray(tensor.float().numpy())
 
 
-def list_answer(values: list[Any], rows: int) -> pa.Array:
-    """A list of labels, of scores, or of rows of scores. Mixed kinds and ragged rows are refused."""
+def list_answer(values: list[Any], rows: int, sets: bool = False) -> pa.Array:
+    """A list of labels, of scores, of rows of scores, or of ``sets``. Mixed kinds and other ragged rows are refused."""
     check_rows(len(values), rows)
+    if sets and any(isinstance(value, SETS) for value in values):
+        return set_answer(values)
     if values and (isinstance(values[0], (list, tuple, np.ndarray)) or hasattr(values[0], "detach")):
         try:
             return ndarray_answer(np.array(values), rows)
@@ -495,7 +505,36 @@ def list_answer(values: list[Any], rows: int) -> pa.Array:
         raise Refusal(f"predict returned answers of different or unknown kinds: {kinds}", ONE_ANSWER) from None
 
 
-def ndarray_answer(array: np.ndarray, rows: int) -> pa.Array:
+SETS = (list, tuple, set, frozenset, np.ndarray)
+
+
+def set_answer(values: list[Any]) -> pa.Array:
+    """Rows that each hold any number of labels, as a list column; None is a row that the model gave no answer to."""
+    others = sorted({type(row).__name__ for row in values if row is not None and not isinstance(row, SETS)})
+    if others:  # a text is no set of its letters
+        raise Refusal(f"predict returned sets for some rows, and for others {', '.join(others)}", ONE_SET)
+    try:
+        rows = [None if row is None else [x.item() if hasattr(x, "item") else x for x in row] for row in values]
+        return set_column(pa.array(rows))
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, ValueError, OverflowError):
+        kinds = ", ".join(sorted({type(x).__name__ for row in values if row is not None for x in row}))
+        raise Refusal(f"predict returned sets of different or unknown kinds: {kinds}", ONE_SET) from None
+
+
+def set_column(column: pa.Array) -> pa.Array:
+    """A list column whose elements are text, numbers or truth values; null where every list is empty."""
+    kind = column.type.value_type if is_list(column.type) else column.type
+    if is_text(kind):
+        return column.cast(pa.list_(pa.string()))
+    if pa.types.is_null(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or kind in FLOATS:
+        return column
+    raise Refusal(f"predict returned sets of {kind}", ONE_SET)
+
+
+ONE_SET = "predict must return one list of labels per row, or one row of zeros and ones or probabilities per row"
+
+
+def ndarray_answer(array: np.ndarray, rows: int, sets: bool = False) -> pa.Array:
     """An array of one or two dimensions; two with a single column are one."""
     if array.ndim == 0 or array.ndim > 2:
         raise Refusal(f"predict returned an array of {array.ndim} dimensions", ONE_ANSWER)
@@ -504,7 +543,7 @@ def ndarray_answer(array: np.ndarray, rows: int) -> pa.Array:
         array = array[:, 0]
     kind = array.dtype.kind
     if kind in "OU" and array.ndim == 1:
-        return list_answer(array.tolist(), rows)
+        return list_answer(array.tolist(), rows, sets)
     if kind not in "iufb" or array.size == 0:
         raise Refusal(f"predict returned an array of shape {array.shape} and dtype {array.dtype}", ONE_ANSWER)
     if kind == "f" and array.dtype.itemsize not in (4, 8):
@@ -531,8 +570,8 @@ FLOATS = (pa.float32(), pa.float64())
 # --- the model --------------------------------------------------------------------------------------------------------
 
 
-def load(path: str) -> LoadedModel:
-    """Load an MLflow model from a folder. Runs its code.
+def load(path: str, sets: bool = False) -> LoadedModel:
+    """Load an MLflow model from a folder, which may answer with ``sets``. Runs its code.
 
     Raises what loading raises, and :class:`Refusal` when scikit-learn warns that the model was saved by another
     version: its answers may then silently differ.
@@ -564,7 +603,7 @@ def load(path: str) -> LoadedModel:
         "flavors": sorted(pyfunc.metadata.flavors),
         "versions": versions(),
     }
-    return LoadedModel(pyfunc, inputs, columns, about)
+    return LoadedModel(pyfunc, inputs, columns, about, sets)
 
 
 def raw_model(pyfunc: Any) -> Any:
@@ -618,16 +657,16 @@ def predict(model: LoadedModel, batch: pa.RecordBatch) -> pa.RecordBatch:
     data = features(model, batch)
     torch = sys.modules.get("torch")  # imported by the model, or not at all
     if torch is None or not hasattr(torch, "no_grad"):
-        return answer_batch(model.pyfunc.predict(data), batch.num_rows)
+        return answer_batch(model.pyfunc.predict(data), batch.num_rows, model.sets)
     # Not inference_mode: a model may ask for gradients inside its predict, which that forbids.
     with torch.no_grad():
-        return answer_batch(model.pyfunc.predict(data), batch.num_rows)
+        return answer_batch(model.pyfunc.predict(data), batch.num_rows, model.sets)
 
 
 def failure(stage: str, error: BaseException) -> dict[str, str]:
-    """An error as the payload of FAIL: the sentence, and what to do about it."""
+    """An error as the payload of FAIL: the sentence, what to do about it, and the sentence without words of others."""
     if isinstance(error, Refusal):
-        return {"found": error.found, "hint": error.hint}
+        return {"found": error.found, "hint": error.hint, "withheld": error.withheld}
     try:
         message = " ".join(str(error).split())
     except Exception:  # noqa: BLE001  foreign code may raise anything
@@ -642,7 +681,8 @@ def failure(stage: str, error: BaseException) -> dict[str, str]:
             "install what the model needs into the gate's environment; workers run `python -I`, which sees neither "
             "PYTHONPATH nor the user's site-packages"
         )
-    return {"found": f"{stage} raised {type(error).__name__}: {message}{last}", "hint": hint}
+    raised = f"{stage} raised {type(error).__name__}"
+    return {"found": f"{raised}: {message}{last}", "hint": hint, "withheld": f"{raised}{last}"}
 
 
 # --- the process ------------------------------------------------------------------------------------------------------
@@ -686,7 +726,8 @@ def serve(fd_in: int, fd_out: int) -> None:
 
         _, payload = frames.get()
         stage = "loading it"
-        model = load(json.loads(payload.to_pybytes())["model"])
+        asked = json.loads(payload.to_pybytes())
+        model = load(asked["model"], asked["sets"])
         write_frame(fd_out, READY, json.dumps(model.about).encode())
         stage, batches, rows = "predict", 0, 0
         while True:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from gate.data.identity import UniqueIds
 from gate.data.tables import Table, open_table
 from gate.decisions.record import HoldoutRow, ModelRow, Promotable, Target
 from gate.engines.local import InProcess, ModelInfo, Worker, score
-from gate.errors import EvidenceError, GateError, Problem, UsageError
+from gate.errors import EvidenceError, GateError, Problem, UsageError, data_withheld
 from gate.policy.rules import Policy
 from gate.registry.manifest import model_digest
 from gate.registry.registry import MissingAlias, ModelRef, Registry
@@ -49,6 +50,7 @@ def check(
     tracking_uri: str | None = None,
     log_run: bool = True,
     experiment: str = "gate",
+    count_uses: bool | None = None,
     tag: bool = False,
     seed: int = 0,
     samples: int = 100,
@@ -64,8 +66,10 @@ def check(
     (``models:/fraud/7``, ``models:/m-...``, ``runs:/...``). ``data`` is the held-out set: a file or URI (Parquet, CSV,
     Feather, JSON Lines), an Arrow table or a DataFrame; ``policy`` a policy file, whose ``holdout`` says what the
     columns mean (``label`` and ``id`` may be named here instead). Each model runs in a process of its own, ``timeout``
-    seconds at most for loading and for each batch; ``in_process`` trusts them with this one. The verdict is logged as
-    an MLflow run unless ``log_run`` is False; ``tag`` notes it on the candidate's version too. No alias is moved.
+    seconds at most for loading and for each batch; ``in_process`` trusts them with this one. ``samples`` flipped rows
+    of each kind are kept; with 0 no value of a row is in the decision or in an error. The verdict is logged as an
+    MLflow run of ``experiment`` unless ``log_run`` is False; ``tag`` notes it on the candidate's version too. The uses
+    of the held-out set are counted in that experiment, by default where a run is logged. No alias is moved.
 
     Returns a :class:`gate.stories.decide.Judgement`, whatever the verdict. UsageError for options and policy,
     EvidenceError for what is missing or cannot be trusted: the registry, the models, the held-out set.
@@ -87,10 +91,11 @@ def check(
         )
     label = str(rules.holdout.label)
     as_of = day(as_of)
-    holdout = open_table(data)
-    held_out = HeldOut(rules)
-    require_columns(holdout, held_out.wanted)
     with ExitStack() as stack:
+        stack.enter_context(data_withheld(samples == 0))
+        holdout = open_table(data)
+        held_out = HeldOut(rules)
+        require_columns(holdout, held_out.wanted)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gate-")))
         progress("starting the models' processes", 0, None)
         kind: Any = InProcess if in_process else Worker
@@ -98,14 +103,14 @@ def check(
 
         progress("reading the registry", 0, None)
         registry = Registry.connect(registry_uri, tracking_uri)
-        sides = _resolved(registry, model, candidate, incumbent, rules, folder)
+        sides = _resolved(registry, model, candidate, incumbent, rules, folder, progress)
         if "incumbent" not in sides:
             started.pop("incumbent").close()
         for role, side in sides.items():
-            started[role].load(side.folder)
+            started[role].load(side.folder, sets=rules.task.kind == "multilabel")
 
         progress("checking the contract", 0, None)
-        contract, agreed = contract_of(rules, holdout)
+        contract, agreed = contract_of(rules, holdout, values=samples > 0)
 
         progress("loading the models", 0, None)
         infos = {role: started[role].ready() for role in sides}
@@ -120,11 +125,13 @@ def check(
             seed=seed,
             samples=samples if "incumbent" in sides else 0,
             progress=progress,
+            of=holdout.known_rows,
         )
         reader.finish(agreed)
 
         target, promotable = _target(registry, rules, sides)
-        uses, notes = _uses(registry, experiment, reader.digest, sides["candidate"].digest) if log_run else (None, ())
+        counts = log_run if count_uses is None else count_uses
+        uses, notes = _uses(registry, experiment, reader.digest, sides["candidate"].digest) if counts else (None, ())
         compared = Compared(
             candidate=_model_row(sides["candidate"], infos["candidate"]),
             incumbent=_model_row(sides["incumbent"], infos["incumbent"]) if "incumbent" in sides else None,
@@ -161,7 +168,13 @@ class _Side:
 
 
 def _resolved(
-    registry: Registry, model: str | None, candidate: str, incumbent: str, rules: Policy, folder: Path
+    registry: Registry,
+    model: str | None,
+    candidate: str,
+    incumbent: str,
+    rules: Policy,
+    folder: Path,
+    progress: Progress,
 ) -> dict[str, _Side]:
     """Both sides as versions and files, resolved once; only the candidate where the policy lets it stand alone."""
     refs = {"candidate": registry.resolve(candidate, model=model, role="candidate")}
@@ -192,7 +205,8 @@ def _resolved(
         )
     sides = {}
     for role, ref in refs.items():
-        files = registry.download(ref, folder / role)
+        arrived = None if progress is nothing else partial(progress, f"downloading the {role}")
+        files = registry.download(ref, folder / role, arrived)
         sides[role] = _Side(ref, files, model_digest(files))
     if "incumbent" in sides and sides["candidate"].digest == sides["incumbent"].digest:
         raise EvidenceError(
@@ -292,7 +306,7 @@ class _Reader:
         for read in self._table.batches(self._size):
             self._digest.update(read)
             rows = self._held_out.rows(read, first)
-            if self._holdout.id is not None:
+            if self._held_out.id_columns:
                 self._ids.update(rows.ids, first)
             yield rows, read.select(self._features)
             first += read.num_rows
@@ -300,9 +314,7 @@ class _Reader:
     def finish(self, agreed: str | None) -> None:
         """The checks that need all rows: unique ids, and the same rows that the contract was met by."""
         self._held_out.finish()
-        column = self._holdout.id
-        if column is not None:
-            self._ids.check(lambda: (read[column] for read in self._table.batches(self._size, [column])))
+        self._held_out.check_unique(self._ids, self._table, self._size)
         if agreed is not None and agreed != self.digest:
             raise EvidenceError(
                 "it changed while it was read: the contract was met by other rows than those scored",

@@ -27,8 +27,8 @@ def policy_for(policy: str | os.PathLike[str] | Policy, environment: str | None)
 def with_columns(policy: Policy, *, label: str | None, id: str | None, id_needed: bool = False) -> Policy:
     """The policy with the columns that the caller names filled in.
 
-    UsageError where the two disagree, where nobody names the label, and, if ``id_needed``, where nobody names the id;
-    and for a label that the task does not read.
+    UsageError where the two disagree, where nobody names the label, and, if ``id_needed`` or samples are numbered,
+    where nobody names the id; and for a label that the task does not read.
     """
     if label is not None and not policy.task.needs_label:
         raise UsageError(
@@ -41,7 +41,7 @@ def with_columns(policy: Policy, *, label: str | None, id: str | None, id_needed
         holdout=replace(
             policy.holdout,
             label=_agreed("label", label, policy.holdout.label, policy.task.needs_label),
-            id=_agreed("id", id, policy.holdout.id, id_needed),
+            id=_agreed("id", id, policy.holdout.id, id_needed or policy.holdout.sample is not None),
         ),
     )
 

@@ -8,16 +8,19 @@ from gate.data.tables import Table
 from gate.decisions.record import Contract, ExpectationRow
 from gate.errors import EvidenceError, Problem
 from gate.policy.rules import Policy
-from gate.stories.decide import BUILT_IN
+from gate.stories.decide import built_in
 
 
-def contract_of(rules: Policy, holdout: Table) -> tuple[Contract, str | None]:
-    """The contract as met, with the digest of the rows that it was met by; EvidenceError where it is not met."""
+def contract_of(rules: Policy, holdout: Table, *, values: bool = True) -> tuple[Contract, str | None]:
+    """The contract as met, with the digest of the rows that it was met by; EvidenceError where it is not met.
+
+    Neither quotes a value of the held-out set if ``values`` is False.
+    """
     if rules.holdout.contract is None:
-        return Contract("met", BUILT_IN), None
+        return Contract("met", built_in(rules.task)), None
     from gate.data.contract import check_contract, read_suite
 
-    report = check_contract(holdout, read_suite(rules.holdout.contract))
+    report = check_contract(holdout, read_suite(rules.holdout.contract), values=values)
     if report.status != "met":
         raise EvidenceError(
             problems=[
@@ -33,7 +36,7 @@ def contract_of(rules: Policy, holdout: Table) -> tuple[Contract, str | None]:
             ]
         )
     rows = tuple(ExpectationRow(r.type, r.kwargs, r.status, r.observed, r.message or None) for r in report.results)
-    return Contract("met", BUILT_IN, report.suite, report.digest, rows), report.content_digest
+    return Contract("met", built_in(rules.task), report.suite, report.digest, rows), report.content_digest
 
 
 def _arguments(kwargs: Any) -> str:

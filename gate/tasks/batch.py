@@ -50,13 +50,22 @@ class Answers:
 
 
 @dataclass(frozen=True)
+class Repeats:
+    """Which question each row asks, and for the how-manieth time."""
+
+    question: Codes
+    sample: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Batch:
     """Rows ``first_row`` and on of the held-out set (rows count from 0), all arrays of one length.
 
     ``incumbent`` is None where there is no incumbent to compare with; ``label`` is all null where the task needs none.
     ``cluster`` and ``weight`` are those of the rows, where the policy names such columns; ``columns`` are those that
-    the task itself asks for, by name; ``retrained`` are the answers of retrained incumbents. A batch of no rows is
-    allowed.
+    the task itself asks for, by name; ``retrained`` are the answers of retrained incumbents; ``repeats`` is there where
+    questions are asked several times. ``numbers`` are the rows' own numbers, where they have gaps. A batch of no rows
+    is allowed.
     """
 
     ids: pa.Array
@@ -69,9 +78,25 @@ class Batch:
     weight: NDArray[np.float64] | None = None
     columns: Mapping[str, pa.Array] = field(default_factory=dict)
     retrained: tuple[Answers, ...] = ()
+    repeats: Repeats | None = None
+    numbers: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.label)
+
+    @property
+    def row_numbers(self) -> NDArray[np.int64]:
+        """The number that each row has in the held-out set."""
+        return np.arange(self.first_row, self.first_row + len(self)) if self.numbers is None else self.numbers
+
+    def first(self, marked: NDArray[np.bool_]) -> int:
+        """The number that the first marked row has in the held-out set; at least one is marked.
+
+        >>> batch = Batch(pa.array([7, 8, 9]), pa.nulls(3), Answers(pa.nulls(3)), None, first_row=100)
+        >>> batch.only(np.array([False, True, True])).first(np.array([False, True]))
+        102
+        """
+        return int(self.row_numbers[int(np.argmax(marked))])
 
     def only(self, kept: NDArray[np.bool_]) -> Batch:
         """The batch with the rows that are marked, and no others."""
@@ -92,6 +117,12 @@ class Batch:
             weight=None if self.weight is None else self.weight[kept],
             columns={name: column.filter(mask) for name, column in self.columns.items()},
             retrained=tuple(some(answers) for answers in self.retrained),
+            repeats=None
+            if self.repeats is None
+            else Repeats(
+                Codes(self.repeats.question.codes[kept], self.repeats.question.values), self.repeats.sample[kept]
+            ),
+            numbers=self.row_numbers[kept],
         )
 
 

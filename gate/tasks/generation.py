@@ -181,9 +181,8 @@ def _at(batch: Batch, rows: NDArray[np.int64]) -> Batch:
     if len(rows) == len(batch):
         return batch
     columns = {name: column.take(pa.array(rows)) for name, column in batch.columns.items()}
-    return Batch(
-        batch.ids.take(pa.array(rows)), batch.label.take(pa.array(rows)), batch.candidate, None, columns=columns
-    )
+    ids, label = (column.take(pa.array(rows)) for column in (batch.ids, batch.label))
+    return Batch(ids, label, batch.candidate, None, columns=columns, numbers=batch.row_numbers[rows])
 
 
 def _any(rows: NDArray[np.int64], holds: Flags, size: int) -> Flags:

@@ -1,7 +1,8 @@
 """Multilabel: a row has a set of labels. Each label is right or wrong for itself, or only the whole set is.
 
 Labels and answers are lists of names, or lists of 0 and 1 with one place for each of the policy's classes; answers may
-be probabilities with a threshold too. What is meant goes by the type, never by the values.
+be probabilities with a threshold too. Of a single class there may be one number for each row in place of a list. What
+is meant goes by the type, never by the values.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from gate.core.flips import BY_CLASS, FlipTable
 from gate.core.outcomes import Codes, Outcomes, Value
-from gate.errors import EvidenceError, did_you_mean
+from gate.errors import EvidenceError, datum, did_you_mean
 from gate.tasks.batch import Answers, Batch, Classes
 from gate.tasks.options import PerModel, TaskOptions, clash
 from gate.tasks.reading import HELD_OUT, is_text, refuse, whole
@@ -61,7 +62,7 @@ class Multilabel:
             )
 
     def outcomes(self, batch: Batch) -> Outcomes:
-        label = self._sets(batch.label, None, batch, HELD_OUT, "labels")
+        label = self._labels(batch)
         candidate = self._answers(batch.candidate, batch, "candidate")
         incumbent = None if batch.incumbent is None else self._answers(batch.incumbent, batch, "incumbent")
         if self._each:
@@ -114,25 +115,39 @@ class Multilabel:
             weight=None if batch.weight is None else np.repeat(batch.weight, classes),
         )
 
+    def _labels(self, batch: Batch) -> Any:
+        column = self._of_the_only_label(batch.label, batch, HELD_OUT, "labels")
+        kind = _element(column.type)
+        names = column is batch.label and kind is not None and self._names(kind)
+        return self._sets(column, names, None, batch, HELD_OUT, "labels")
+
     # reading sets: a matrix of rows by classes where the classes are known, else an array of sets
 
     def _answers(self, answers: Answers, batch: Batch, role: str) -> Any:
         where = f"{role} model"
         outputs = self._options.outputs
-        kind = _element(answers.values.type)
-        numeric = kind is not None and _is_number(kind)
-        if kind is not None and outputs is not None and (outputs == "labels") is not self._names(kind):
+        column = self._of_the_only_label(answers.values, batch, where, "answers")
+        kind = _element(column.type)
+        names = column is answers.values and kind is not None and self._names(kind, outputs)
+        if kind is not None and outputs is not None and (outputs == "labels") is not names:
             raise EvidenceError(
                 f"it answers with lists of {kind}, the policy expects {outputs}", where=where, hint="mend task.outputs"
             )
         threshold = None
-        if numeric and outputs == "probabilities":
+        if kind is not None and _is_number(kind) and outputs == "probabilities":
             given = self._options.threshold
             threshold = given.of(role) if isinstance(given, PerModel) else 0.5 if given is None else given
-        found = self._sets(answers.values, threshold, batch, where, "answers")
-        if answers.names is None or self._classes is None or kind is None or self._names(kind):
+        found = self._sets(column, names, threshold, batch, where, "answers")
+        if answers.names is None or self._classes is None or kind is None or names:
             return found
         return self._in_our_order(found, answers.names, where)
+
+    def _of_the_only_label(self, column: pa.Array, batch: Batch, where: str, what: str) -> pa.Array:
+        """Where there is one label only, a plain column of numbers or truth values says of each row if it has it."""
+        number = _is_number(column.type) or pa.types.is_boolean(column.type)
+        if not number or self._classes is None or len(self._classes) != 1:
+            return column
+        return pa.FixedSizeListArray.from_arrays(whole(column, batch, where, what), 1)
 
     def _in_our_order(self, found: Flags, names: tuple[str, ...], where: str) -> Flags:
         known = [str(name) for name in self._classes or ()]
@@ -144,13 +159,13 @@ class Multilabel:
             )
         return found[:, [names.index(name) for name in known]]
 
-    def _names(self, kind: pa.DataType) -> bool:
+    def _names(self, kind: pa.DataType, outputs: str | None = None) -> bool:
         """Whether lists of this type hold names, rather than one number for each class."""
         if pa.types.is_integer(kind):
-            return self._classes is not None and not isinstance(self._classes[0], (str, bool))
+            return outputs in (None, "labels") and self._classes is not None and not isinstance(self._classes[0], str)
         return not (pa.types.is_boolean(kind) or _is_number(kind))
 
-    def _sets(self, column: pa.Array, threshold: float | None, batch: Batch, where: str, what: str) -> Any:
+    def _sets(self, column: pa.Array, named: bool, threshold: float | None, batch: Batch, where: str, what: str) -> Any:
         kind = _element(column.type)
         if kind is None:
             if pa.types.is_null(column.type) and not len(batch):
@@ -169,7 +184,7 @@ class Multilabel:
             _refuse_some(
                 values.is_null().to_numpy(zero_copy_only=False), rows, batch, where, f"lists of {what} with a gap"
             )
-        if self._names(kind):
+        if named:
             return self._named(values, rows, batch, where, what)
         if self._classes is None:
             raise EvidenceError(
@@ -210,7 +225,9 @@ class Multilabel:
         unknown = codes >= len(self._classes)
         if unknown.any():
             name = self._vocabulary.values[int(codes[unknown][0])]
-            said = f"{what} with the label {name!r}, which is not in task.classes{did_you_mean(name, self._classes)}"
+            said = (
+                f"{what} with the label {datum(name)}, which is not in task.classes{did_you_mean(name, self._classes)}"
+            )
             _refuse_some(unknown, rows, batch, where, said, "mend the label, or task.classes")
         found = np.zeros((len(batch), len(self._classes)), dtype=np.bool_)
         found[rows, codes] = True

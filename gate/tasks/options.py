@@ -64,6 +64,12 @@ class TaskOptions:
     score: ScoreColumns | None = None
     right_at_least: float | None = None
     continuous: bool = False
+    largest_change: float | None = None
+
+    @property
+    def scored(self) -> bool:
+        """Whether each row has two scores, so that a loss or a gain has a size."""
+        return scored(self.kind, self.score is not None, self.right_at_least is not None or self.continuous)
 
     @property
     def needs_label(self) -> bool:
@@ -81,6 +87,18 @@ class TaskOptions:
         """The rates that this task gives no meaning to."""
         return tuple(without_meaning(self.kind, self.continuous))
 
+    def units(self, by: str | None) -> int:
+        """How many units a row makes in the cells of ``by`` (None: over all): one for each label, where each is judged.
+
+        A cell of the task's own dimensions has at most one of a row.
+
+        >>> told = TaskOptions("multilabel", classes=("a", "b", "c"))
+        >>> told.units(None), told.units("label"), TaskOptions().units(None)
+        (3, 1, 1)
+        """
+        each = self.kind == "multilabel" and self.match in (None, "each")
+        return len(self.classes or ("",)) if each and by not in self.dimensions else 1
+
     @property
     def dimensions(self) -> tuple[str, ...]:
         """What a rule's ``by`` may name besides the slices."""
@@ -90,10 +108,12 @@ class TaskOptions:
 KEYS: dict[str, tuple[str, ...]] = {
     "classification": ("outputs", "classes", "threshold", "top_k"),
     "multilabel": ("outputs", "classes", "threshold", "match"),
-    "regression": ("tolerance", "continuous"),
-    "generation": ("match", "pattern", "take", "tolerance", "score", "right_at_least", "continuous"),
-    "scores": ("right_at_least", "continuous"),
-}
+    "regression": ("tolerance", "continuous", "largest_change"),
+    "generation": (
+        "match", "pattern", "take", "tolerance", "score", "right_at_least", "continuous", "largest_change",
+    ),
+    "scores": ("right_at_least", "continuous", "largest_change"),
+}  # fmt: skip
 """Kind of task -> the keys that it knows besides ``kind``."""
 
 CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
@@ -106,7 +126,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
 """(kind, key) -> the words that the key may hold; of ``match`` the first is the default."""
 
 _OF_OUTPUTS = ("churn", "wrong_to_different_wrong", "excess_churn")
-_OF_ONE_MODEL = ("error_rate", "relative_nfr", "nfi", "btc", "bec")
+_OF_ONE_MODEL = ("error_rate", "error_rate_ratio", "relative_nfr", "nfi", "btc", "bec")
 
 
 def without_meaning(kind: str, continuous: bool) -> dict[str, str]:
@@ -122,6 +142,17 @@ def without_meaning(kind: str, continuous: bool) -> dict[str, str]:
     if kind == "scores":
         return dict.fromkeys(_OF_OUTPUTS, "kind: scores does not know what the models answered")
     return {}
+
+
+def scored(kind: str, has_score: bool, graded: bool) -> bool:
+    """Whether each row has two scores: in a regression it does, elsewhere where scores are more than right or wrong.
+
+    ``graded`` says that they are: that ``right_at_least`` reads them, or ``continuous`` compares them.
+
+    >>> scored("regression", False, False), scored("scores", False, False), scored("scores", False, True)
+    (True, False, True)
+    """
+    return kind == "regression" or (graded and (kind == "scores" or (kind == "generation" and has_score)))
 
 
 def clash(classes: Sequence[Value]) -> Value:

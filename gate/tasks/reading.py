@@ -30,7 +30,7 @@ def single(answers: Answers, batch: Batch, role: str) -> pa.Array:
     column = answers.values
     if answers.width == 1:
         column = column.flatten()
-    elif answers.width is not None or _is_list(column.type):
+    elif answers.width is not None or is_list(column.type):
         found = "lists" if answers.width is None else f"{answers.width} values"
         raise EvidenceError(
             f"it answers with {found} per row, and one is expected",
@@ -75,7 +75,7 @@ def texts(column: pa.Array, batch: Batch, where: str, what: str) -> pa.Array:
 def refuse(broken: NDArray[Any], batch: Batch, where: str, what: str, hint: str = "") -> None:
     """Raise EvidenceError for the rows of ``broken``, naming the first."""
     raise EvidenceError(
-        f"{what}: {int(broken.sum())} in one batch, first at row {batch.first_row + int(np.argmax(broken))}",
+        f"{what}: {int(broken.sum())} in one batch, first at row {batch.first(broken)}",
         where=where,
         hint=hint or "such a row can be neither right nor wrong: complete it, or leave it out",
     )
@@ -86,5 +86,6 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
+    """Whether each row has a list of values."""
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))

@@ -1,20 +1,22 @@
 """Scores given: a row of predictions holds no answer but how good the answer was, as a harness wrote it down.
 
-Right and wrong are written as true and false or as 1 and 0; any other score, more being better, needs
-``right_at_least`` to be read so, or ``continuous`` to be compared as it is.
+Right and wrong are written as true and false, as 1 and 0, or as yes and no (MLflow's scorers do); any other score, more
+being better, needs ``right_at_least`` to be read so, or ``continuous`` to be compared as it is.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gate.core.flips import FlipTable
 from gate.core.outcomes import Outcomes, Scores
+from gate.errors import datum
 from gate.tasks.batch import Batch
 from gate.tasks.options import TaskOptions
-from gate.tasks.reading import numbers, refuse, single
+from gate.tasks.reading import is_text, numbers, refuse, single, whole
 from gate.tasks.units import compared, judged, settled
 
 Numbers = NDArray[np.float64]
@@ -50,10 +52,27 @@ class Graded:
 
 
 def scores(column: pa.Array, batch: Batch, role: str) -> Numbers:
-    """A column of scores as numbers; true and false are 1 and 0."""
+    """A column of scores as numbers; true and false are 1 and 0, and so are the words yes and no.
+
+    EvidenceError for any other word, and for a score that is missing, NaN or infinite.
+    """
+    where = f"{role} model"
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.uint8())
-    return numbers(column, batch, f"{role} model", "scores")
+    elif is_text(column.type):
+        column = _yes_or_no(whole(column, batch, where, "scores"), batch, where)
+    return numbers(column, batch, where, "scores")
+
+
+def _yes_or_no(column: pa.Array, batch: Batch, where: str) -> pa.Array:
+    yes, no = (pc.equal(column, word).to_numpy(zero_copy_only=False) for word in ("yes", "no"))
+    other = ~(yes | no)
+    if other.any():
+        word = datum(column[int(np.argmax(other))].as_py())
+        refuse(other, batch, where, f"scores that are neither yes nor no ({word})", "give a number, or yes and no")
+    return pa.array(yes.astype(np.uint8))
 
 
 def held_against(
@@ -81,6 +100,6 @@ def _right_or_wrong(found: Numbers, batch: Batch, role: str) -> None:
             between,
             batch,
             f"{role} model",
-            f"scores that are neither 0 nor 1 ({found[between][0]:g})",
+            f"scores that are neither 0 nor 1 ({datum(found[between][0], '{:g}'.format)})",
             "say from where on it is right, task.right_at_least: 0.5, or compare the scores: task.continuous: true",
         )

@@ -100,6 +100,12 @@ def test_no_such_model_names_the_nearest(check: Check, acting: str) -> None:
     assert told(error) == f"candidate models:/actin@better: no model 'actin' in {acting}; did you mean 'acting'?"
 
 
+@pytest.mark.fault(
+    28,
+    given="the candidate's alias does not exist",
+    then="gives no verdict, and names the nearest alias and those that are there",
+    exit_code=12,
+)
 def test_no_such_alias_names_those_that_are_there(check: Check) -> None:
     error = refused(EvidenceError, lambda: check(candidate="@bettr"))
 
@@ -122,6 +128,12 @@ def test_no_registry_at_all(check: Check) -> None:
     assert told(error).startswith("--registry-uri: no registry is named\n  -> give --registry-uri URI")
 
 
+@pytest.mark.fault(
+    27,
+    given="the registry is down",
+    then="gives no verdict, and says which registry could not be reached",
+    exit_code=12,
+)
 def test_a_registry_that_is_down_and_whose_password_stays_secret(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     error = refused(EvidenceError, lambda: check(registry_uri="http://ann:hunter2@127.0.0.1:9"))
@@ -142,6 +154,12 @@ def test_a_reference_into_another_model_than_the_one_named(check: Check) -> None
 # candidate and incumbent are one
 
 
+@pytest.mark.fault(
+    28,
+    given="candidate and incumbent are the same version",
+    then="gives no verdict: a model has no flips against itself",
+    exit_code=12,
+)
 def test_candidate_and_incumbent_are_the_same_version(check: Check, acting: str) -> None:
     error = refused(EvidenceError, lambda: check(candidate="1", incumbent="@honest"))
 
@@ -151,6 +169,12 @@ def test_candidate_and_incumbent_are_the_same_version(check: Check, acting: str)
     )
 
 
+@pytest.mark.fault(
+    28,
+    given="candidate and incumbent are two versions of the same files",
+    then="gives no verdict, and asks whether the right version was registered",
+    exit_code=12,
+)
 def test_candidate_and_incumbent_are_two_versions_of_the_same_files(check: Check, acting: str) -> None:
     error = refused(EvidenceError, lambda: check(candidate="@honest_again"))
 
@@ -203,6 +227,12 @@ def test_five_mistakes_of_a_policy_are_told_at_once_with_their_lines(check: Chec
     assert "unknown rate 'nrf'; did you mean 'nfr'?" in text
 
 
+@pytest.mark.fault(
+    15,
+    given="the held-out set has labels that neither model ever saw",
+    then="gives no verdict, and names the labels, and the classes that the models know",
+    exit_code=12,
+)
 def test_labels_that_the_models_never_saw(sqlite_registry: str, digits: pd.DataFrame, lenient: Path) -> None:
     strange = digits[600:700].assign(digit=lambda frame: frame["digit"].replace({7: 17}))
     error = refused(
@@ -334,6 +364,12 @@ def test_a_contract_that_names_no_file(check: Check, policy: Policies, tmp_path:
 # no incumbent
 
 
+@pytest.mark.fault(
+    28,
+    given="the incumbent's alias does not exist",
+    then="gives no verdict, unless the policy says by which rules a first version stands alone",
+    exit_code=12,
+)
 def test_without_an_incumbent_nothing_is_allowed_by_default(check: Check) -> None:
     error = refused(EvidenceError, lambda: check(incumbent="@champion"))
 
@@ -448,6 +484,12 @@ def test_a_probability_that_is_nan_names_its_row_in_the_whole_set(check: Check) 
     assert "candidate model: NaN in 1 answers of one batch, first at row 5" in told(error)
 
 
+@pytest.mark.fault(
+    39,
+    given="a model fails with a message that holds a password",
+    then="shows the message without the password",
+    exit_code=12,
+)
 def test_an_exception_in_a_model_tells_what_it_was_and_no_secret(check: Check) -> None:
     error = refused(EvidenceError, lambda: check(candidate="@raises"))
 
@@ -459,6 +501,12 @@ def test_an_exception_in_a_model_tells_what_it_was_and_no_secret(check: Check) -
 # models in processes of their own
 
 
+@pytest.mark.fault(
+    24,
+    given="a model hangs",
+    then="ends it after the seconds of `--timeout`, and gives no verdict",
+    exit_code=12,
+)
 def test_a_model_that_hangs_is_given_up(check: Check) -> None:
     began = time.monotonic()
     error = refused(EvidenceError, lambda: check(candidate="@hangs", in_process=False, timeout=10))
@@ -469,6 +517,12 @@ def test_a_model_that_hangs_is_given_up(check: Check) -> None:
     assert time.monotonic() - began < 90
 
 
+@pytest.mark.fault(
+    24,
+    given="a model is killed, or ends its own process with exit code 0",
+    then="gives no verdict: without its answers a model has failed, whatever its exit code",
+    exit_code=12,
+)
 @pytest.mark.parametrize(("role", "act"), [("candidate", "dies"), ("incumbent", "leaves_quietly")])
 def test_a_model_that_ends_its_process_is_no_evidence(check: Check, role: str, act: str) -> None:
     sides = {"candidate": "@better", "incumbent": "@honest", role: f"@{act}"}

@@ -177,3 +177,63 @@ def test_the_batches_do_not_change_the_judgement_of_texts(written, tmp_path):
         == expected(pd.Series([i % 3 == 0 for i in range(ROWS)]), pd.Series([i % 5 != 0 for i in range(ROWS)]))
     )
     assert one.samples == many.samples
+
+
+def sets(seed: int, rows: int = ROWS) -> list[list[str]]:
+    random = np.random.default_rng(seed)
+    return [[name for name in "ab" if random.random() < 0.5] for _ in range(rows)]
+
+
+@pytest.mark.parametrize("by", ["", "by: label, ", "by: half, "], ids=["all rows", "by label", "by slice"])
+@pytest.mark.parametrize("cluster", ["", "cluster: user, "], ids=["rows", "clusters"])
+def test_at_least_n_counts_rows_and_not_the_labels_of_rows(written, by, cluster):
+    rows = {"y": sets(1), "old": sets(1), "new": sets(1), "user": [i // 4 for i in range(ROWS)], "half": ["h"] * ROWS}
+    holdout = f"{{label: y, {cluster}slices: {{half: {{column: half}}}}}}"
+    for least, status in ((ROWS, "pass"), (ROWS + 3, "inconclusive")):
+        rule = f"{{id: few, rate: nfr, {by}at_most: 50%, at_least_n: {least}}}"
+        policy = written("kind: multilabel, classes: [a, b]", holdout, rule)
+        for finding in gate.compare(rows, policy=policy, incumbent="old", candidate="new").decision.findings:
+            assert finding.status.value == status
+            if least > ROWS:
+                assert finding.note == "400 rows, the rule asks for 403"
+                assert finding.rows_needed == 3
+
+
+def test_at_least_n_of_a_class_counts_the_rows_of_that_class(written):
+    rows = {"y": sets(1), "old": sets(1), "new": sets(1)}
+    of_a = sum("a" in some for some in rows["y"])
+    rule = f"{{id: few, rate: nfr, by: class, at_most: 50%, at_least_n: {of_a}}}"
+    policy = written("kind: multilabel, classes: [a, b]", rule=rule)
+    found = gate.compare(rows, policy=policy, incumbent="old", candidate="new").decision
+    status = {finding.cell.value: finding.status.value for finding in found.findings}
+    sizes = {cell.value: cell.counts.n for cell in found.cells if cell.by == "class"}
+    assert sizes["a"] == of_a
+    assert status == {value: "pass" if n >= of_a else "inconclusive" for value, n in sizes.items()}
+
+
+def test_a_class_in_which_nothing_can_break_is_noted_in_the_decision(written):
+    rows = {"y": ["fraud"] * 40 + ["fine"] * 360, "old": ["Fraud"] * 40 + ["fine"] * 360, "new": ["fine"] * 400}
+    judged = gate.compare(rows, policy=written("kind: classification"), incumbent="old", candidate="new")
+    note = "class 'fraud': the incumbent is never right on its 40 rows: nothing there can be a negative flip"
+    assert judged.decision.evidence.notes == (note,)
+    assert "is never right on its 40 rows" in " ".join(judged.report().split())
+
+
+def test_scores_may_be_yes_and_no(numbers, written):
+    words = {name: np.where(numbers[name] > 0.5, "yes", "no").astype(object) for name in ("a", "b")}
+    policy = written("kind: scores", "{}")
+    judged = gate.compare(words, policy=policy, incumbent="a", candidate="b")
+    assert four(judged) == expected(numbers.a > 0.5, numbers.b > 0.5)
+    coded = {name: pd.Categorical(column) for name, column in words.items()}
+    assert four(gate.compare(pd.DataFrame(coded), policy=policy, incumbent="a", candidate="b")) == four(judged)
+    words["b"][17] = "unknown"
+    with pytest.raises(EvidenceError, match=r"scores that are neither yes nor no \('unknown'\).* at row 17"):
+        gate.compare(words, policy=policy, incumbent="a", candidate="b")
+
+
+def test_rows_keep_their_numbers_in_messages_though_others_are_excluded(numbers, written, tmp_path):
+    (tmp_path / "out.csv").write_text("id,reason,owner\n0,disputed,me\n5,disputed,me\n")
+    holed = numbers.assign(new=numbers.new.where(numbers.key != 40))
+    policy = written("kind: regression, tolerance: {absolute: 1}", "{id: key, label: y, exclusions: out.csv}")
+    with pytest.raises(EvidenceError, match="missing answers: 1 in one batch, first at row 40"):
+        gate.compare(holed, policy=policy, incumbent="old", candidate="new", rows_per_batch=16)

@@ -23,5 +23,5 @@ if __name__ == "__main__":
                     wrong = dice.random() < share * hard
                     total = f"{one + two + (10 if wrong else 0):,}"
                     said.append(dice.choice(SAYS).format(total))
-                row = {"id": f"{question}/{sample}", "question": question, "sum": one + two}
+                row = {"question": question, "sample": sample, "sum": one + two}
                 file.write(json.dumps(row | {"old": said[0], "new": said[1]}) + "\n")

@@ -188,6 +188,12 @@ def test_no_such_file_is_a_usage_error(tmp_path: Path) -> None:
         open_table(tmp_path / "nothing.parquet")
 
 
+@pytest.mark.fault(
+    39,
+    given="the address of the held-out set holds a password or a signature",
+    then="shows the address without them",
+    exit_code=2,
+)
 def test_an_unknown_scheme_is_a_usage_error_and_shows_no_password() -> None:
     with pytest.raises(UsageError, match="no filesystem") as caught:
         open_table("foo://user:hunter2@host/a.parquet?sig=s3cret")

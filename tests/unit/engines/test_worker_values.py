@@ -76,6 +76,68 @@ def test_every_other_answer_is_refused(result: Any, says: str) -> None:
         answer_batch(result, 2)
 
 
+SETS = [["a", "b"], [], ["b"]]
+
+
+def objects(values: list[Any]) -> np.ndarray:
+    found = np.empty(len(values), dtype=object)
+    found[:] = values
+    return found
+
+
+@pytest.mark.parametrize(
+    ("result", "values"),
+    [
+        (SETS, SETS),
+        ([tuple(some) for some in SETS], SETS),
+        ([{"a"}, frozenset(), {"b"}], [["a"], [], ["b"]]),
+        ([np.array(["a"]), np.array([]), np.array(["b"])], [["a"], [], ["b"]]),
+        (objects(SETS), SETS),
+        (pd.Series(SETS), SETS),
+        (pd.Series(SETS, dtype=pd.ArrowDtype(pa.list_(pa.string()))), SETS),
+        (pd.DataFrame({"labels": SETS}), SETS),
+        ({"labels": SETS}, SETS),
+        ([[1, 2], [], [np.int64(3)]], [[1, 2], [], [3]]),
+        ([[], [], []], [[], [], []]),
+        ([[True, False]] * 3, [[True, False]] * 3),
+        (np.array([[0.5, 0.5]] * 3), [[0.5, 0.5]] * 3),
+        (np.array([[1], [0], [1]]), [1, 0, 1]),
+        (np.array([1, 0, 1]), [1, 0, 1]),
+        ([["a"], None, ["b"]], [["a"], None, ["b"]]),
+    ],
+)
+def test_where_sets_are_asked_for_each_row_may_be_a_list_of_its_own_length(result: Any, values: list[Any]) -> None:
+    assert answer_batch(result, 3, sets=True).column(0).to_pylist() == values
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        ([["a"], [1], []], "sets of different or unknown kinds: int, str"),
+        ([["a"], "b", []], "sets for some rows, and for others str"),
+        ([[{"a": 1}], [], []], "sets of struct"),
+        ([["a"], ["b"]], "2 rows for 3"),
+        ([[b"a"], [], []], "sets of binary"),
+    ],
+)
+def test_sets_of_anything_else_are_refused(result: Any, says: str) -> None:
+    with pytest.raises(Refusal, match=says):
+        answer_batch(result, 3, sets=True)
+
+
+def test_a_batch_of_empty_sets_goes_with_sets_of_any_kind_but_not_with_scores() -> None:
+    empty, text, numbers = (Answers(answer_batch(sets, 1, sets=True).column(0)) for sets in ([[]], [["a"]], [[1, 2]]))
+    form = SameForm("candidate")
+    for answers in (empty, text, empty):
+        form.check(answers)
+    with pytest.raises(EvidenceError, match="lists of numbers after it answered lists of text"):
+        form.check(numbers)
+    scores = SameForm("candidate")
+    scores.check(Answers(answered(np.zeros((2, 2)), 2)))
+    with pytest.raises(EvidenceError, match="after it answered numbers in 2 columns"):
+        scores.check(empty)
+
+
 def test_nan_is_a_score_and_not_a_missing_answer() -> None:
     for result in (np.array([np.nan, 1.0]), pd.Series([np.nan, 1.0]), [np.nan, 1.0]):
         assert answered(result, 2).null_count == 0

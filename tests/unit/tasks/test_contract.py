@@ -121,6 +121,10 @@ CASES = {
         TaskOptions("multilabel", outputs="probabilities", classes=TAGS, threshold=0.25), pa.array(tags),
         rows_of_numbers(4), rows_of_numbers(4),
     ),
+    "multilabel, one label": Case(
+        TaskOptions("multilabel", classes=("war",)), pa.array([t.count("war") for t in tags]),
+        pa.array([t.count("war") > 0 for t in old_tags]), pa.array([["war"] * t.count("war") for t in new_tags]),
+    ),
     "multilabel, set": Case(
         TaskOptions("multilabel", match="set"), pa.array(tags), pa.array(old_tags), pa.array(new_tags)
     ),
@@ -160,6 +164,9 @@ CASES = {
         pa.array(old_text), pa.array(new_text), scores=(graded[0], graded[1]),
     ),
     "scores, right or wrong": Case(TaskOptions("scores"), pa.nulls(ROWS), *passed),
+    "scores, yes or no": Case(
+        TaskOptions("scores"), pa.nulls(ROWS), *(pa.array(["yes" if right else "no" for right in p.to_pylist()]) for p in passed)
+    ),
     "scores, from a half on": Case(TaskOptions("scores", right_at_least=0.5), pa.nulls(ROWS), *graded),
     "scores, continuous": Case(
         TaskOptions("scores", continuous=True), pa.nulls(ROWS), *graded, needs_incumbent=True
@@ -289,6 +296,17 @@ def test_a_missing_answer_is_an_error_that_names_the_row(case, role):
         broken.task().outcomes(broken.batch(10, 30))
     assert caught.value.problems[0].where == f"{role} model"
     assert "missing" in str(caught.value) and "row 17" in str(caught.value)
+
+
+@every
+@pytest.mark.parametrize("role", ["incumbent", "candidate", "label"])
+def test_after_exclusions_a_row_keeps_its_number_in_messages(case, role):
+    if role == "label" and not case.options.needs_label:
+        pytest.skip("it reads no label")
+    broken = replace(case, **{role: holed(getattr(case, role), 17)})
+    kept = np.isin(np.arange(10, 30), [11, 12, 15], invert=True)
+    with pytest.raises(EvidenceError, match=r"missing.*row 17"):
+        broken.task().outcomes(broken.batch(10, 30).only(kept))
 
 
 @every
