@@ -4,7 +4,8 @@ It runs a candidate and an incumbent on one held-out set, counts what the update
 against a policy, and lets the candidate be promoted only if the policy is met with evidence.
 
 - :func:`check` judges two models of an MLflow registry, :func:`compare` judges predictions that are already there.
-- :func:`promote` moves the alias if the decision allows it; :func:`validate` checks a policy file.
+- :func:`sign` and :func:`verify` bind a decision to a key; :func:`promote` moves the alias if the decision allows it,
+  :func:`rollback` takes the move back, and :func:`audit` lists them all. :func:`validate` checks a policy file.
 
 Importing this package imports nothing else; each function brings its own.
 """
@@ -14,12 +15,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gate.stories.audit import audit as audit
     from gate.stories.check import check as check
     from gate.stories.compare import compare as compare
     from gate.stories.promote import promote as promote
+    from gate.stories.rollback import rollback as rollback
+    from gate.stories.sign import sign as sign
     from gate.stories.validate import validate as validate
+    from gate.stories.verify import verify as verify
 
-__all__ = ["check", "compare", "promote", "validate"]
+__all__ = ["audit", "check", "compare", "promote", "rollback", "sign", "validate", "verify"]
 
 
 def __getattr__(name: str) -> Any:

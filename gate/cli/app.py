@@ -16,9 +16,16 @@ from gate.errors import ExitCode, GateError, did_you_mean
 COMMANDS = {
     "check": ("gate.cli.check", "Judge a candidate of an MLflow registry against its incumbent."),
     "compare": ("gate.cli.compare", "Judge predictions of two models, without a registry."),
+    "sign": ("gate.cli.sign", "Sign a decision, for a registry that enforces verdicts."),
+    "verify": ("gate.cli.verify", "Is a signed decision genuine, and what does it say?"),
     "promote": ("gate.cli.promote", "Move the alias to a candidate that was allowed."),
+    "rollback": ("gate.cli.rollback", "Put the version back that the alias was before."),
+    "audit": ("gate.cli.audit", "What moved an alias, and was there a decision?"),
+    "report": ("gate.cli.report", "Render the reports of a decision again."),
+    "show": ("gate.cli.show", "Page through the rows that flipped."),
     "policy": ("gate.cli.policy", "Write, check, explain and test policy files."),
     "plan": ("gate.cli.plan", "How many rows does it take to decide?"),
+    "keys": ("gate.cli.keys", "Make keys to sign decisions with."),
     "demo": ("gate.cli.demo", "See the gate at work on models trained before your eyes."),
 }
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
+from gate.core.flips import FlippedRow
+from gate.decisions.record import Decision
 from gate.errors import ExitCode
 from gate.report.files import Wanted, write_reports
+from gate.report.words import printable
 from gate.report.writers import WRITERS
 from gate.stories.decide import Judgement, Progress, nothing
+
+if TYPE_CHECKING:
+    from gate.stories.move import Remark
 
 
 def wanted(reports: Sequence[str]) -> list[Wanted]:
@@ -21,8 +28,7 @@ def wanted(reports: Sequence[str]) -> list[Wanted]:
 
 def show(judged: Judgement, form: str, reports: Sequence[Wanted], quiet: bool) -> int:
     """Write the result, and return the exit code of its verdict."""
-    write_reports(reports, judged.decision, judged.samples)  # first: a report that fails must not stand below "ALLOWED"
-    _to_stdout(judged, form)
+    rendered(judged.decision, judged.samples, form, reports)
     if judged.run_id and not quiet:
         click.echo(f"evidence: MLflow run {judged.run_id}", err=True)
     code = judged.decision.exit_code
@@ -32,7 +38,13 @@ def show(judged: Judgement, form: str, reports: Sequence[Wanted], quiet: bool) -
     return code
 
 
-def _to_stdout(judged: Judgement, form: str) -> None:
+def rendered(decision: Decision, samples: Sequence[FlippedRow], form: str, reports: Sequence[Wanted]) -> None:
+    """Write the reports, then the result to stdout: a report that fails must not stand below "ALLOWED"."""
+    write_reports(reports, decision, samples)
+    _to_stdout(decision, samples, form)
+
+
+def _to_stdout(decision: Decision, samples: Sequence[FlippedRow], form: str) -> None:
     if form == "text" and sys.stdout.isatty():
         from rich.console import Console
 
@@ -41,9 +53,9 @@ def _to_stdout(judged: Judgement, form: str) -> None:
 
         console = Console()
         console.width = min(console.width, WIDTH)
-        lay_out(view(judged.decision, judged.samples), console)
+        lay_out(view(decision, samples), console)
         return
-    (content,) = WRITERS[form](judged.decision, judged.samples).values()
+    (content,) = WRITERS[form](decision, samples).values()
     sys.stdout.flush()
     sys.stdout.buffer.write(content)
     sys.stdout.flush()
@@ -56,25 +68,30 @@ def watching(quiet: bool, in_logs: bool = False) -> Iterator[Progress]:
         yield _steps() if in_logs and not quiet else nothing
         return
     from rich.console import Console
-    from rich.progress import Progress as Bar
-    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        shown = bar.add_task("starting", total=None)
+    from gate.cli.progress import Steps
 
-        def tell(step: str, done: int, total: int | None) -> None:
-            of = f" of {total:,}" if total else ""
-            bar.update(shown, description=f"{step}: {done:,}{of} rows" if done else step)
+    with Steps(Console(stderr=True)) as steps:
+        yield steps.tell
 
-        yield tell
+
+def remarking(quiet: bool) -> Remark:
+    """Remarks on stderr; a loud one is heard even by those who asked for quiet."""
+
+    def tell(text: str, loud: bool) -> None:
+        if loud:
+            click.secho(f"!!! {printable(text)}", fg="red", bold=True, err=True)
+        elif not quiet:
+            click.echo(f"gate: {printable(text)}", err=True)
+
+    return tell
 
 
 def _steps() -> Progress:
     told: set[str] = set()
 
     def tell(step: str, done: int, total: int | None) -> None:
-        if step not in told:
+        if step not in told and not step.startswith("downloading"):  # told or not, as fast as it comes
             told.add(step)
             click.echo(f"gate: {step}", err=True)
 

@@ -14,6 +14,7 @@ from gate.errors import EvidenceError, UsageError
 
 # An enforcing registry store wraps the URI of the store behind it.
 _WRAPPER = "gated:"
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 _SECRET_SETTINGS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _SECRET_FIELD = re.compile(
@@ -83,7 +84,26 @@ def find_address(
             where="--registry-uri",
             hint="give --registry-uri URI (sqlite:///mlflow.db, http://host:5000), or set MLFLOW_TRACKING_URI",
         )
-    return Address(registry, tracking or registry.removeprefix(_WRAPPER))
+    return Address(registry, tracking or inner(registry))
+
+
+def inner(uri: str) -> str:
+    """The URI of the store itself, where an enforcing store is wrapped around it.
+
+    >>> inner("gated:sqlite:///mlflow.db")
+    'sqlite:///mlflow.db'
+    """
+    return uri.removeprefix(_WRAPPER)
+
+
+def scheme_of(uri: str) -> str:
+    """What kind of store a URI names, without the driver; empty for a path.
+
+    >>> scheme_of("gated:postgresql+psycopg://db/mlflow"), scheme_of("mlruns")
+    ('postgresql', '')
+    """
+    bare = inner(uri)
+    return bare.partition(":")[0].partition("+")[0].lower() if ":" in bare else ""
 
 
 def shown(uri: str) -> str:
@@ -105,12 +125,11 @@ def require_store(uri: str) -> None:
     :class:`~gate.errors.EvidenceError` for a database that is absent, cannot be opened, is not MLflow's or was made by
     an older MLflow, and :class:`~gate.errors.UsageError` for a URI that no store can have.
     """
-    inner = uri.removeprefix(_WRAPPER)
-    scheme = inner.partition(":")[0].partition("+")[0].lower() if ":" in inner else ""
+    scheme = scheme_of(uri)
     if scheme in ("", "file"):
-        _require_folder(inner, shown(uri))
-    elif scheme in ("sqlite", "postgresql", "mysql", "mssql"):
-        _require_tables(inner, scheme, shown(uri))
+        _require_folder(inner(uri), shown(uri))
+    elif scheme in DATABASES:
+        _require_tables(inner(uri), scheme, shown(uri))
 
 
 def _require_folder(uri: str, where: str) -> None:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import logging
+import random
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from gate.errors import EvidenceError
 from gate.registry.address import Address, shown
-from gate.registry.troubles import told
+from gate.registry.troubles import is_locked, told
+
+# Beyond the time that MLflow itself waits for a lock.
+_PATIENCE = 30.0
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,22 @@ class Connection:
     def told(self, where: str, uri: str = "") -> AbstractContextManager[None]:
         """What MLflow raises inside becomes an :class:`~gate.errors.EvidenceError`; ``uri`` is the registry's."""
         return told(where, uri or self.uri, self.address.without_secrets)
+
+    @staticmethod
+    def patiently(call: Callable[[], Answer]) -> Answer:
+        """The answer to a question or command that may be repeated; asked again and again while SQLite is locked.
+
+        Many processes on one file get in each other's way. Without patience one of them would take "busy" for an
+        answer.
+        """
+        end = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return call()
+            except MlflowException as error:
+                if not is_locked(error) or time.monotonic() > end:
+                    raise
+            time.sleep(0.05 + 0.2 * random.random())
 
     def shown(self, location: str) -> str:
         """Where files are, without secrets."""

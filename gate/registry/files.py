@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 from gate.errors import EvidenceError, UsageError
+from gate.registry.arriving import Arrived, arriving
 from gate.registry.connection import Connection
 from gate.registry.lookup import LONGEST_CHAIN, logged_model, model_of_run
 from gate.registry.manifest import BYTE_CODE, DOWNLOAD_NOTE
 from gate.registry.refs import ModelRef, parse_ref
 
 
-def download(connection: Connection, ref: ModelRef, to: Path) -> Path:
+def download(connection: Connection, ref: ModelRef, to: Path, arrived: Arrived | None = None) -> Path:
     """Copy a model's files into the folder ``to``; see :meth:`gate.registry.registry.Registry.download`.
 
     Example::
@@ -25,7 +27,9 @@ def download(connection: Connection, ref: ModelRef, to: Path) -> Path:
     with connection.told(ref.uri):
         to.mkdir(parents=True, exist_ok=True)
         # MLflow needs the destination: without one a local store hands out its own folder, and writes into it.
-        connection.artifacts(location).download_artifacts("", dst_path=str(to))
+        artifacts = connection.artifacts(location)
+        with arriving(to, connection.artifacts(location), arrived) if arrived else nullcontext():
+            artifacts.download_artifacts("", dst_path=str(to))
     if not (to / "MLmodel").is_file():
         raise EvidenceError(
             f"no model (no file MLmodel) at {connection.shown(location)}",

@@ -50,14 +50,14 @@ def version(connection: Connection, name: str, number: int, where: str) -> Any:
     with connection.told(where):
         try:
             if number <= _LARGEST_VERSION:
-                found = connection.client.get_model_version(name, str(number))
+                found = connection.patiently(lambda: connection.client.get_model_version(name, str(number)))
                 if found.name == name and connection.number(found.version, where) == number:
                     return found
                 raise connection.not_mlflow(where)
         except MlflowException as error:
             if not is_missing(error):
                 raise
-    _registered_model(connection, name, where)
+    registered_model(connection, name, where)
     raise EvidenceError(f"no version {number}", where=where, hint=_versions_there(connection, name, where))
 
 
@@ -67,7 +67,7 @@ def aliased(connection: Connection, name: str, alias: str, where: str) -> Any:
         raise UsageError("'latest' is no alias but MLflow's word for the newest version", where=where)
     with connection.told(where):
         try:
-            found = connection.client.get_model_version_by_alias(name, alias)
+            found = connection.patiently(lambda: connection.client.get_model_version_by_alias(name, alias))
             if found.name != name:
                 raise connection.not_mlflow(where)
             return found
@@ -76,11 +76,31 @@ def aliased(connection: Connection, name: str, alias: str, where: str) -> Any:
             # read afresh, can tell.
             if not is_missing(error) and error.error_code != "INVALID_PARAMETER_VALUE":
                 raise
-            aliases: Mapping[str, Any] = _registered_model(connection, name, where).aliases
+            aliases: Mapping[str, Any] = registered_model(connection, name, where).aliases
             if alias in aliases:
                 raise
     hint = f"aliases: {', '.join(sorted(aliases))}" if aliases else f"models:/{name} has no aliases"
     raise MissingAlias(f"no alias {alias!r}{did_you_mean(alias, aliases)}", where=where, hint=hint)
+
+
+def registered_model(connection: Connection, name: str, where: str) -> Any:
+    """MLflow's registered model, its aliases and tags in one answer; one that is not there raises
+    :class:`~gate.errors.EvidenceError`."""
+    with connection.told(where):
+        try:
+            found = connection.patiently(lambda: connection.client.get_registered_model(name))
+            if found.name != name:
+                raise connection.not_mlflow(where)
+            return found
+        except MlflowException as error:
+            if not is_missing(error):
+                raise
+        names = [each.name for each in connection.client.search_registered_models(max_results=_MOST_NAMES)]
+    raise EvidenceError(
+        f"no model {name!r} in {connection.uri}{did_you_mean(name, names)}",
+        where=where,
+        hint="" if names else "this registry is empty",
+    )
 
 
 def logged_model(connection: Connection, model_id: str, where: str) -> Any:
@@ -130,7 +150,7 @@ def model_of_run(connection: Connection, asked: Asked, where: str) -> tuple[str,
 
 
 def _newest(connection: Connection, asked: Asked, where: str) -> Any:
-    _registered_model(connection, asked.name, where)
+    registered_model(connection, asked.name, where)
     with connection.told(where):
         if asked.latest:
             found = _newest_versions(connection, asked.name, 1)
@@ -142,24 +162,6 @@ def _newest(connection: Connection, asked: Asked, where: str) -> Any:
         what = f"no version in stage {asked.stage!r}" if asked.stage else "no versions yet"
         raise EvidenceError(what, where=where, hint=_versions_there(connection, asked.name, where))
     return max(found, key=lambda each: connection.number(each.version, where))
-
-
-def _registered_model(connection: Connection, name: str, where: str) -> Any:
-    with connection.told(where):
-        try:
-            found = connection.client.get_registered_model(name)
-            if found.name != name:
-                raise connection.not_mlflow(where)
-            return found
-        except MlflowException as error:
-            if not is_missing(error):
-                raise
-        names = [each.name for each in connection.client.search_registered_models(max_results=_MOST_NAMES)]
-    raise EvidenceError(
-        f"no model {name!r} in {connection.uri}{did_you_mean(name, names)}",
-        where=where,
-        hint="" if names else "this registry is empty",
-    )
 
 
 def _newest_versions(connection: Connection, name: str, count: int) -> list[Any]:

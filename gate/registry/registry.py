@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +15,10 @@ from gate.registry.refs import MissingAlias, ModelRef, parse_ref
 
 if TYPE_CHECKING:
     from gate.registry.connection import Connection
+    from gate.registry.journal import Attempt
+    from gate.registry.lease import Lease
 
-__all__ = ["MissingAlias", "ModelRef", "Registry"]
+__all__ = ["MissingAlias", "ModelRef", "Registry", "Standing"]
 
 # Set where the user has not: patient enough for a hiccup, not for minutes; quiet; and nothing sent to anybody.
 _MANNERS = {
@@ -27,6 +31,14 @@ _MANNERS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
 }
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a registered model stood at one moment: which version each alias is, and its tags."""
+
+    aliases: Mapping[str, int]
+    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -88,17 +100,18 @@ class Registry:
         asked = parse_ref(ref, model=model, role=role)
         return lookup.resolve(self._connection, asked, f"{role} {asked.uri}")
 
-    def download(self, ref: ModelRef, to: Path) -> Path:
+    def download(self, ref: ModelRef, to: Path, arrived: Callable[[int, int | None], None] | None = None) -> Path:
         """Copy a model's files into the folder ``to``, made if absent, and return it.
 
         Always a copy, even from a local store, whose own folder is only read. What
         :func:`~gate.registry.manifest.model_digest` leaves out is left out of the copy, so that nothing runs that was
         not digested. A folder that is not empty raises :class:`~gate.errors.UsageError`; files that are not there, or
         no model among them, :class:`~gate.errors.EvidenceError`.
+        ``arrived`` is told from a thread how many bytes are there, and how many there are in all, None if unknown.
         """
         from gate.registry import files
 
-        return files.download(self._connection, ref, Path(to))
+        return files.download(self._connection, ref, Path(to), arrived)
 
     def alias_version(self, model: str, alias: str) -> int | None:
         """The version that an alias points to; None if the model is there and has no such alias."""
@@ -116,14 +129,16 @@ class Registry:
 
         where = f"models:/{model}@{alias}"
         lookup.version(self._connection, model, version, where)
+        client = self._connection.client
         with self._connection.told(where):
-            self._connection.client.set_registered_model_alias(model, alias, str(version))
+            self._connection.patiently(lambda: client.set_registered_model_alias(model, alias, str(version)))
 
     def delete_alias(self, model: str, alias: str) -> None:
         """Take an alias away. One that is not there is no error; a model that is not there is."""
         if self.alias_version(model, alias) is not None:
+            client = self._connection.client
             with self._connection.told(f"models:/{model}@{alias}"):
-                self._connection.client.delete_registered_model_alias(model, alias)
+                self._connection.patiently(lambda: client.delete_registered_model_alias(model, alias))
 
     def tag_version(self, model: str, version: int, tags: Mapping[str, str]) -> None:
         """Set tags of a version, one after the other in the order of their names."""
@@ -131,9 +146,59 @@ class Registry:
 
         where = f"models:/{model}/{version}"
         lookup.version(self._connection, model, version, where)
+        set_tag = self._connection.client.set_model_version_tag
         with self._connection.told(where):
             for key in sorted(tags):
-                self._connection.client.set_model_version_tag(model, str(version), key, tags[key])
+                self._connection.patiently(partial(set_tag, model, str(version), key, tags[key]))
+
+    def version_tags(self, model: str, version: int) -> dict[str, str]:
+        """The tags of a version; one that is not there raises :class:`~gate.errors.EvidenceError`."""
+        from gate.registry import lookup
+
+        return dict(lookup.version(self._connection, model, version, f"models:/{model}/{version}").tags)
+
+    def standing(self, model: str) -> Standing:
+        """The aliases and the tags of a registered model, as one answer of the registry."""
+        from gate.registry import lookup
+
+        where = f"models:/{model}"
+        found = lookup.registered_model(self._connection, model, where)
+        aliases = {alias: self._connection.number(at, where) for alias, at in found.aliases.items()}
+        return Standing(aliases, dict(found.tags))
+
+    def tag_model(self, model: str, key: str, value: str) -> None:
+        """Set a tag of a registered model."""
+        client = self._connection.client
+        with self._connection.told(f"models:/{model}"):
+            self._connection.patiently(lambda: client.set_registered_model_tag(model, key, value))
+
+    def untag_model(self, model: str, key: str) -> None:
+        """Take a tag of a registered model away. One that is not there is no error."""
+        client = self._connection.client
+        with self._connection.told(f"models:/{model}"):
+            self._connection.patiently(lambda: client.delete_registered_model_tag(model, key))
+
+    def lease(self, model: str, alias: str, *, purpose: str, by: str) -> AbstractContextManager[Lease]:
+        """The right to move an alias, held inside; see :func:`gate.registry.lease.lease`."""
+        from gate.registry.lease import lease
+
+        return lease(_Tags(self, model), alias, purpose=purpose, by=by, where=f"models:/{model}@{alias}")
+
+    def sweep(self, model: str, alias: str) -> None:
+        """Take away what a process that died left behind of its right to move an alias, if there is anything."""
+        from gate.registry.lease import sweep
+
+        sweep(_Tags(self, model), alias)
+
+    def journal(self, model: str, alias: str) -> tuple[Attempt, ...] | None:
+        """What an enforcing store wrote down of an alias, oldest first; None where there is no journal to be read.
+
+        A journal lies in the registry's database: over REST nobody sees it.
+        """
+        from gate.registry.journal import read_journal
+
+        address = self._connection.address
+        return read_journal(address.registry, model, alias, address.without_secrets)
 
     def log_run(
         self,
@@ -175,3 +240,20 @@ class Registry:
         from gate.registry.runs import uses
 
         return uses(self._connection, experiment, holdout_digest, but)
+
+
+@dataclass(frozen=True)
+class _Tags:
+    """The tags of one registered model, as the place where claims hang."""
+
+    registry: Registry
+    model: str
+
+    def read(self) -> Mapping[str, str]:
+        return self.registry.standing(self.model).tags
+
+    def write(self, name: str, value: str) -> None:
+        self.registry.tag_model(self.model, name, value)
+
+    def remove(self, name: str) -> None:
+        self.registry.untag_model(self.model, name)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 import posixpath
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, LoggedModelInput, Metric, Param, RunTag
@@ -21,6 +22,9 @@ from gate.errors import EvidenceError, UsageError
 from gate.registry.connection import Connection
 from gate.registry.troubles import is_missing
 
+if TYPE_CHECKING:
+    from gate.registry.registry import Registry
+
 # What MLflow takes at most: in one call, in a parameter, in a tag, in the digest and the name of a data set.
 _PARAMS_A_CALL = 100
 _METRICS_A_CALL = 1000
@@ -29,6 +33,9 @@ _TAG_LENGTH = 8000
 _DIGEST_LENGTH = 36
 _DATASET_NAME_LENGTH = 500
 _KEY_LENGTH = 250
+
+TABLES_TAG = "mlflow.loggedArtifacts"
+"""The tag by which MLflow knows which JSON files of a run its UI and ``mlflow.load_table`` can show as tables."""
 
 _Item = TypeVar("_Item")
 
@@ -73,7 +80,9 @@ def log_run(connection: Connection, record: RunRecord) -> str:
         if not run_id:
             raise connection.not_mlflow(where, connection.tracking_uri)
         try:
-            _log(client, run_id, record)
+            links = _Links.of(client, record)
+            links.log(client, run_id)
+            _log(client, run_id, record, links)
             _log_artifacts(client, run_id, dict(zip(paths, record.artifacts.values(), strict=True)))
             client.set_terminated(run_id, "FINISHED")
         except BaseException:
@@ -81,6 +90,45 @@ def log_run(connection: Connection, record: RunRecord) -> str:
                 client.set_terminated(run_id, "FAILED")
             raise
     return run_id
+
+
+def add_to_run(registry: Registry, run_id: str, record: RunRecord) -> None:
+    """Write into a run that somebody else started, and leave it as it is else: running, with its name and inputs.
+
+    Tables are added to those that the run has. Errors: as :func:`log_run`.
+
+    Example::
+
+        add_to_run(registry, mlflow.active_run().info.run_id, RunRecord("", metrics={"gate.nfr": 0.02}))
+    """
+    connection = registry._connection
+    client = connection.client
+    paths = [_inside(path) for path in record.artifacts]
+    with connection.told(f"logging to run {run_id}", connection.tracking_uri):
+        if TABLES_TAG in record.tags:
+            there = client.get_run(run_id).data.tags.get(TABLES_TAG, "[]")
+            record = replace(record, tags={**record.tags, TABLES_TAG: _with_tables(there, record.tags[TABLES_TAG])})
+        # First what it rests on: no verdict stands in a run without its evidence.
+        _log_artifacts(client, run_id, dict(zip(paths, record.artifacts.values(), strict=True)))
+        _log(client, run_id, record, _Links.of(client, record))
+
+
+def tables_tag(paths: Iterable[str]) -> dict[str, str]:
+    """The tag that makes tables of these JSON artifacts; none where there are none.
+
+    >>> tables_tag(["flips.json"])
+    {'mlflow.loggedArtifacts': '[{"path": "flips.json", "type": "table"}]'}
+    """
+    listed = [{"path": path, "type": "table"} for path in paths]
+    return {TABLES_TAG: json.dumps(listed)} if listed else {}  # with these spaces: MLflow searches for the text
+
+
+def _with_tables(there: str, new: str) -> str:
+    try:
+        known = json.loads(there)
+    except ValueError:
+        return new
+    return json.dumps([*known, *(one for one in json.loads(new) if one not in known)])
 
 
 def metric_key(name: str) -> str:
@@ -94,18 +142,35 @@ def metric_key(name: str) -> str:
     return key if posixpath.normpath(key) == key and not key.startswith(("/", "..")) else re.sub(r"[/.]", "_", key)
 
 
-def _log(client: MlflowClient, run_id: str, record: RunRecord) -> None:
-    model_id = record.model_id if record.model_id and _knows(client, record.model_id) else None
-    digest = record.dataset_digest[:_DIGEST_LENGTH] if record.dataset_digest else None
-    dataset = (record.dataset_name or "held-out set")[:_DATASET_NAME_LENGTH] if digest else None
-    if digest or model_id:
-        # A data set of type "local" with no source of its own: the URI may not be known outside, the digest is.
-        inputs = [DatasetInput(Dataset(dataset, digest, "local", "{}"))] if dataset and digest else []
-        client.log_inputs(run_id, inputs, [LoggedModelInput(model_id)] if model_id else [])
+@dataclass(frozen=True)
+class _Links:
+    """What the metrics of a run belong to: a logged model, and a data set by name and digest."""
+
+    model_id: str | None
+    dataset: tuple[str, str] | None
+
+    @classmethod
+    def of(cls, client: MlflowClient, record: RunRecord) -> _Links:
+        model_id = record.model_id if record.model_id and _knows(client, record.model_id) else None
+        if not record.dataset_digest:
+            return cls(model_id, None)
+        name = (record.dataset_name or "held-out set")[:_DATASET_NAME_LENGTH]
+        return cls(model_id, (name, record.dataset_digest[:_DIGEST_LENGTH]))
+
+    def log(self, client: MlflowClient, run_id: str) -> None:
+        """Make them the inputs of the run."""
+        if self.dataset or self.model_id:
+            # A data set of type "local" with no source of its own: the URI may not be known outside, the digest is.
+            inputs = [DatasetInput(Dataset(*self.dataset, "local", "{}"))] if self.dataset else []
+            client.log_inputs(run_id, inputs, [LoggedModelInput(self.model_id)] if self.model_id else [])
+
+
+def _log(client: MlflowClient, run_id: str, record: RunRecord, to: _Links) -> None:
     now = int(time.time() * 1000)
+    name, digest = to.dataset or (None, None)
     metrics = [
-        Metric(key, value, now, 0, model_id=model_id, dataset_name=dataset, dataset_digest=digest)
-        for key, value in _finite(record.metrics).items()
+        Metric(key, value, now, 0, model_id=to.model_id, dataset_name=name, dataset_digest=digest)
+        for key, value in logged_metrics(record.metrics).items()
     ]
     for some in _portions(metrics, _METRICS_A_CALL):
         client.log_batch(run_id, metrics=some, synchronous=True)
@@ -142,7 +207,12 @@ def uses(connection: Connection, experiment: str, holdout_digest: str, but: str 
                 return len(candidates - {but})
 
 
-def _finite(metrics: Mapping[str, float | None]) -> dict[str, float]:
+def logged_metrics(metrics: Mapping[str, float | None]) -> dict[str, float]:
+    """What MLflow makes of metrics: those with a finite value, by the names that it takes.
+
+    >>> logged_metrics({"gate.nfr": 0.02, "gate.btc": None})
+    {'gate.nfr': 0.02}
+    """
     kept: dict[str, float] = {}
     for name, value in metrics.items():
         if value is None or not math.isfinite(value):

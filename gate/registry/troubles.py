@@ -10,6 +10,7 @@ import requests
 from mlflow.exceptions import MlflowException
 
 from gate.errors import EvidenceError, GateError
+from gate.registry.refusal import refusal
 
 _LONGEST = 300
 
@@ -18,8 +19,9 @@ _LONGEST = 300
 def told(where: str, uri: str, without_secrets: Callable[[str], str]) -> Iterator[None]:
     """Turn whatever MLflow raises inside into an :class:`~gate.errors.EvidenceError` that names ``uri``.
 
-    ``where`` is the model or the action it happened to; ``uri`` is the store that was asked, ready to be shown. The
-    original is not chained: its text may hold a password.
+    ``where`` is the model or the action it happened to; ``uri`` is the store that was asked, ready to be shown. What an
+    enforcing registry refuses is told in its own words; where it says that the registry is no longer as it was judged,
+    that is a :class:`~gate.errors.ConflictError`. The original is not chained: its text may hold a password.
 
     Example::
 
@@ -32,8 +34,22 @@ def told(where: str, uri: str, without_secrets: Callable[[str], str]) -> Iterato
         raise
     except Exception as error:  # noqa: BLE001 - the clouds' clients raise their own kinds; keep the inside to one call
         # Secrets go before anything is cut: half a password would not be recognised.
-        found, hint = _words(error, without_secrets(str(error)), uri)
+        text = without_secrets(str(error))
+        refused = refusal(text, where) if getattr(error, "error_code", "") == "PERMISSION_DENIED" else None
+        if refused is not None:
+            raise refused from None
+        found, hint = _words(error, text, uri)
         raise EvidenceError(found, where=where, hint=hint) from None
+
+
+def is_locked(error: MlflowException) -> bool:
+    """Whether a SQLite database was too busy to answer: nothing was written, and asking again is no harm.
+
+    Example::
+
+        is_locked(MlflowException("(sqlite3.OperationalError) database is locked", TEMPORARILY_UNAVAILABLE))    # True
+    """
+    return bool(error.error_code == "TEMPORARILY_UNAVAILABLE") and "database is locked" in str(error)
 
 
 def is_missing(error: MlflowException) -> bool:

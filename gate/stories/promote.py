@@ -1,31 +1,37 @@
 """The story of `gate promote`: verify the decision -> re-read the registry -> move the alias -> record.
 
-Killed before the alias moved and run again, it goes on where it was; once it moved, nothing more happens (a run that
-was killed just then leaves the note of the time unwritten). Run twice, the second time only the files are checked.
+Killed anywhere and run again, it goes on where it was. Run twice, the second time only the files are checked.
 """
 
 from __future__ import annotations
 
 import os
-import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from gate.core.judgement import Verdict
 from gate.decisions.canonical import read_decision, to_bytes
-from gate.decisions.record import Decision, ModelRow
-from gate.errors import ConflictError, EvidenceError, ExitCode, GateError
-from gate.registry.manifest import model_digest
+from gate.decisions.envelope import is_envelope, sign, signer, verify
+from gate.decisions.keys import PrivateKey, read_private, read_public
+from gate.decisions.record import Decision
+from gate.decisions.statement import Kind, Statement, of_decision, override_of, short_files
+from gate.decisions.use import NotAllowed, check_time, check_use
+from gate.errors import ConflictError, EvidenceError, Problem, UsageError
+from gate.policy.load import load_policy
+from gate.registry.address import inner
+from gate.registry.moves import read_history
+from gate.registry.refusal import Refused
 from gate.registry.registry import Registry
-from gate.stories.decide import Progress, day, nothing, written_at
+from gate.stories.decide import Progress, nothing
+from gate.stories.holdout import HeldOut
+from gate.stories.move import Remark, Wanted, carry_out, person, require_files, silence, unspent
 
+__all__ = ["NotAllowed", "Promotion", "promote"]
 
-class NotAllowed(GateError):
-    """The decision does not allow what is asked; the exit code is that of its verdict."""
-
-    def __init__(self, verdict: Verdict, found: str, *, where: str = "", hint: str = "") -> None:
-        super().__init__(found, where=where, hint=hint)
-        self.exit_code: ExitCode = verdict.exit_code
+MAX_AGE = timedelta(days=7)
+"""How long an unsigned decision is good for, from when it was written; a signed one says so itself."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,8 @@ class Promotion:
     """What a promotion did: ``alias`` of ``model`` is ``version`` now.
 
     ``previous`` is the version that it was, kept under ``previous_alias``; both None where there was none.
-    ``already`` says that it was so before, and nothing was done.
+    ``already`` says that it was so before, and nothing was done. ``kind`` says on whose word it moved, ``number`` is
+    that of the recorded move (None where nothing is recorded), and ``signed_by`` the id of the key that signed it.
     """
 
     model: str
@@ -42,6 +49,9 @@ class Promotion:
     previous: int | None
     previous_alias: str | None
     already: bool
+    kind: Kind = Kind.DECISION
+    number: int | None = None
+    signed_by: str | None = None
 
 
 def promote(
@@ -49,14 +59,31 @@ def promote(
     *,
     registry_uri: str | None = None,
     tracking_uri: str | None = None,
+    keys: Sequence[str | os.PathLike[str]] = (),
+    policy: str | os.PathLike[str] | None = None,
+    environment: str | None = None,
+    override: bool = False,
+    reason: str | None = None,
+    ticket: str | None = None,
+    sign_with: str | os.PathLike[str] | None = None,
+    by: str | None = None,
+    now: datetime | None = None,
     progress: Progress = nothing,
+    remark: Remark = silence,
 ) -> Promotion:
     """Move the policy's alias to the candidate of ``decision``, if it allows that and the registry is as it was judged.
 
-    ``decision`` is a file that ``gate check --report json=FILE`` wrote, or the value itself. The registry is that of
-    the decision unless one is named; it must be the same. :class:`NotAllowed` (the verdict's exit code) for a verdict
-    that does not allow; EvidenceError for a decision that was edited or is not promotable, and for files that changed
-    since; ConflictError where the alias has moved since.
+    ``decision`` is a file that ``gate check --report json=FILE`` or ``gate sign`` wrote, or the value itself. A signed
+    one needs the public ``keys`` that count. The registry is that of the decision unless one is named; it must be the
+    same. ``policy`` is a file that must still be the policy it was judged by, golden sets and exclusions included, and
+    ``environment`` the one that the decision must be for.
+
+    ``override`` promotes against the verdict, and against nothing else: ``reason``, ``ticket`` and a private key to
+    ``sign_with`` are needed, and the record says so for ever. ``by`` is who it is, the user of this process if None.
+
+    :class:`NotAllowed` (the verdict's exit code) for a verdict that does not allow; EvidenceError for a decision that
+    was edited, is not promotable or is for something else, and for files that changed since; ConflictError where the
+    alias or the policy has moved since, where the decision is too old, and where somebody else is promoting.
 
     Example::
 
@@ -64,101 +91,183 @@ def promote(
         print(done.model, done.alias, done.version)
     """
     where = "decision" if isinstance(decision, Decision) else os.fspath(decision)
-    judged = read_decision(to_bytes(decision) if isinstance(decision, Decision) else decision)  # both must hash
-    model, alias, candidate = _allowed(judged, where)
-    incumbent = judged.provenance.incumbent
+    key = _override_key(override, reason, ticket, sign_with)
+    at = now or datetime.now(timezone.utc)
+    wanted = _read(decision, keys, at, where, by or person())
+    if key is not None:
+        wanted = _overridden(wanted, str(reason), str(ticket), key, at, where)
+    asked = wanted.statement
+    old = asked.incumbent.version if asked.incumbent else None
+    _good(asked, environment, old, at, where)
+    if policy is not None:
+        _same_policy(policy, asked, where)
 
     progress("reading the registry", 0, None)
     known = os.environ.get("MLFLOW_REGISTRY_URI") or os.environ.get("MLFLOW_TRACKING_URI")
-    registry = Registry.connect(registry_uri or (None if known else judged.target.registry), tracking_uri)
-    if _absolute(registry.uri) != _absolute(judged.target.registry or ""):
+    registry = Registry.connect(registry_uri or (None if known else asked.registry), tracking_uri)
+    if _absolute(registry.uri) != _absolute(asked.registry or ""):
         raise EvidenceError(
-            f"the decision is about {judged.target.registry}, this registry is {registry.uri}",
+            f"the decision is about {asked.registry}, this registry is {registry.uri}",
             where=where,
             hint="name the registry that was judged: --registry-uri",
         )
-    old = incumbent.version if incumbent else None
-    kept = judged.target.keep_previous_as if old is not None else None
-    done = Promotion(model, alias, int(candidate.version or 0), old, kept, already=False)
-    stands = registry.alias_version(model, alias)
-    if stands == done.version:
-        _same_files(registry, candidate, "candidate")
-        return replace(done, already=True)
-    _unmoved(stands, old, alias, where)
+    kept = asked.keep_previous_as if old is not None else None
+    done = Promotion(asked.model, asked.alias, asked.candidate.version, old, kept, already=False, kind=asked.kind)
+    standing = registry.standing(asked.model)
+    stands = standing.aliases.get(asked.alias)
+    history = read_history(standing.tags, asked.alias)
+    last = history.last
+    finished = last is None or last.state != "intent"
+    if stands == done.version and finished:
+        require_files(registry, _uri(asked, done.version), asked.candidate.digest, "candidate")
+        registry.sweep(asked.model, asked.alias)
+        if last is None or last.version != stands:
+            remark(f"@{asked.alias} was not moved there by the gate: see gate audit {asked.model}", False)
+            return replace(done, already=True)
+        return replace(done, already=True, kind=last.kind, number=last.number, signed_by=last.signed_by)
+    if stands != done.version:
+        _good(asked, environment, stands, at, where)
+        unspent(asked, history.settled(stands), where)
 
     progress("checking the files of both versions", 0, None)
-    for role, row in (("candidate", candidate), ("incumbent", incumbent)):
-        if row is not None:
-            _same_files(registry, row, role)
+    for role, subject in (("candidate", asked.candidate), ("incumbent", asked.incumbent)):
+        if subject is not None:
+            require_files(registry, _uri(asked, subject.version), subject.digest, role)
 
-    _unmoved(registry.alias_version(model, alias), old, alias, where)
-    registry.tag_version(model, done.version, {"gate.decision_id": judged.decision_id, "gate.verdict": "allow"})
-    if kept is not None and old is not None:
-        registry.set_alias(model, kept, old)  # first: killed here, a rerun finds the alias unmoved and goes on
-    registry.set_alias(model, alias, done.version)
-    found = registry.alias_version(model, alias)
-    if found != done.version:
-        raise ConflictError(
-            f"@{alias} was set to version {done.version} and reads version {found}: somebody moved it meanwhile",
+    if wanted.envelope is None:
+        remark("the decision is not signed: whoever can write the file could have made it; gate sign signs one", False)
+    if asked.kind is Kind.OVERRIDE:
+        remark(f"{asked.summary} By {asked.by}, {asked.ticket}. It is recorded, and gate audit shows it.", True)
+    try:
+        carried = carry_out(registry, wanted, where=where, now=now, progress=progress)
+    except Refused as error:
+        if wanted.envelope is not None:
+            raise
+        unsigned = Problem("it is not signed", where, "sign it with gate sign, and promote the envelope with --key PUB")
+        raise Refused(problems=[*error.problems, unsigned]) from None
+    move = carried.move
+    return replace(done, already=carried.already, kind=move.kind, number=move.number, signed_by=move.signed_by)
+
+
+# the decision
+
+
+def _override_key(
+    override: bool, reason: str | None, ticket: str | None, sign_with: str | os.PathLike[str] | None
+) -> PrivateKey | None:
+    """The key of an override, None for a promotion; UsageError with everything that is missing or too much."""
+    given = {"--reason": reason, "--ticket": ticket, "--sign-with": sign_with}
+    if not override:
+        stray = [name for name, value in given.items() if value is not None]
+        if stray:
+            found = f"{', '.join(stray)} without --override"
+            raise UsageError(
+                found, where="gate promote", hint="gate sign signs decisions; only an override has a reason"
+            )
+        return None
+    wanted = {
+        "--reason": "say why in a sentence: an audit shows it",
+        "--ticket": "name the ticket or incident where it is talked about",
+        "--sign-with": "name the private key of whoever may override: gate keys new makes a pair",
+    }
+    missing = [name for name, value in given.items() if value is None or not os.fspath(value).strip()]
+    if missing:
+        raise UsageError(problems=[Problem("an override needs it", name, wanted[name]) for name in missing])
+    return read_private(sign_with or "")
+
+
+def _read(
+    decision: str | os.PathLike[str] | Decision,
+    keys: Sequence[str | os.PathLike[str]],
+    now: datetime,
+    where: str,
+    by: str,
+) -> Wanted:
+    publics = [read_public(key) for key in keys]
+    content = None if isinstance(decision, Decision) else _content(decision)
+    if content is not None and is_envelope(content):
+        statement = verify(content, publics, where=where)
+        if statement.kind is Kind.ROLLBACK:
+            raise EvidenceError("this is a rollback", where=where, hint="gate rollback takes an alias back")
+        return Wanted(statement, by, content, signer(content, publics, where=where).keyid)
+    if publics:
+        raise EvidenceError(
+            "not signed, and a key is named that should have signed it",
             where=where,
-            hint="judge again with gate check",
+            hint="gate sign signs a decision; leave --key out to promote it as it is",
         )
-    registry.tag_version(model, done.version, {"gate.promoted_as": alias, "gate.promoted_at": written_at()})
-    return done
-
-
-def _allowed(judged: Decision, where: str) -> tuple[str, str, ModelRow]:
-    if judged.verdict is not Verdict.ALLOW:
-        raise NotAllowed(
-            judged.verdict,
-            f"the verdict is {judged.verdict.value}, and only allow is promoted",
-            where=where,
-            hint="the report says why; mend the candidate, or gather more rows, and check again",
-        )
-    today = day(None)
+    judged = read_decision(to_bytes(decision) if isinstance(decision, Decision) else decision)  # both must hash
+    today = now.date().isoformat()
     ended = [waiver for waiver in judged.waivers if waiver.needed and waiver.expires < today]
-    if ended:
+    if ended and judged.verdict is Verdict.ALLOW:
         raise ConflictError(
             f"it rests on a waiver of {ended[0].rule!r} that ended on {ended[0].expires}",
             where=where,
             hint="judge again with gate check",
         )
-    candidate, target = judged.provenance.candidate, judged.target
-    if not judged.promotable.value or target.model is None or target.alias is None or candidate.version is None:
-        raise EvidenceError(
-            f"not promotable: {judged.promotable.because}",
-            where=where,
-            hint="check a version of a registered model against the alias's version, with a promotion in the policy",
+    return Wanted(of_decision(judged, signed_at=now, max_age=MAX_AGE, where=where), by)
+
+
+def _content(path: str | os.PathLike[str]) -> bytes | None:
+    """What is in the file; None where it cannot be read, which reading it as a decision then tells."""
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return None
+
+
+def _overridden(wanted: Wanted, reason: str, ticket: str, key: PrivateKey, now: datetime, where: str) -> Wanted:
+    """The same move on a person's word. Only the verdict is overridden: what is stale stays stale."""
+    asked = wanted.statement
+    if asked.kind is not Kind.DECISION or asked.verdict is Verdict.ALLOW:
+        found = "this is an override already" if asked.kind is Kind.OVERRIDE else "the verdict is allow"
+        raise UsageError(
+            f"{found}: there is nothing to override", where="--override", hint="promote it without --override"
         )
-    return target.model, target.alias, candidate
+    check_time(asked, now=now, where=where)
+    statement = override_of(asked, reason=reason, ticket=ticket, by=wanted.by, signed_at=now)
+    return Wanted(statement, wanted.by, sign(statement, key), key.keyid)
+
+
+def _good(asked: Statement, environment: str | None, incumbent: int | None, now: datetime, where: str) -> None:
+    check_use(
+        asked,
+        model=asked.model,
+        alias=asked.alias,
+        version=asked.candidate.version,
+        environment=asked.environment if environment is None else environment,
+        incumbent=incumbent,
+        now=now,
+        where=where,
+    )
+
+
+def _same_policy(policy: str | os.PathLike[str], asked: Statement, where: str) -> None:
+    """ConflictError where the policy, or a file that it lists rows in, is not what it was."""
+    rules = load_policy(policy, asked.environment)
+    hint = "judge again with gate check, by the policy as it is now"
+    if rules.digest != asked.policy_digest:
+        raise ConflictError(
+            f"judged by a policy with SHA-256 {str(asked.policy_digest)[:16]}; {rules.file} is {rules.digest[:16]} now",
+            where=where,
+            hint=hint,
+        )
+    found = short_files(HeldOut(rules).files)
+    if sorted(found.values()) != sorted(asked.files.values()):  # the same files may be named from another folder
+        raise ConflictError(f"a golden set or exclusion of {rules.file} changed since", where=where, hint=hint)
+
+
+# the registry
 
 
 def _absolute(uri: str) -> str:
-    """``sqlite:///mlflow.db`` is another file in another folder, and the same one as its absolute path in this one."""
-    scheme, separator, path = uri.partition(":///")
-    return f"{scheme}:///{os.path.abspath(path)}" if separator and scheme.startswith("sqlite") else uri
+    """``sqlite:///mlflow.db`` is another file in another folder, and the same one as its absolute path in this one.
+
+    An enforcing store around a registry is that registry.
+    """
+    scheme, separator, path = inner(uri).partition(":///")
+    return f"{scheme}:///{os.path.abspath(path)}" if separator and scheme.startswith("sqlite") else inner(uri)
 
 
-def _unmoved(stands: int | None, judged: int | None, alias: str, where: str) -> None:
-    if stands != judged:
-        raise ConflictError(
-            f"@{alias} is {_version(stands)} now; the decision compared with {_version(judged)}",
-            where=where,
-            hint="judge again with gate check, against the version that it is now",
-        )
-
-
-def _version(number: int | None) -> str:
-    return "no version" if number is None else f"version {number}"
-
-
-def _same_files(registry: Registry, row: ModelRow, role: str) -> None:
-    ref = registry.resolve(row.uri, model=None, role=role)
-    with tempfile.TemporaryDirectory(prefix="gate-") as folder:
-        found = model_digest(registry.download(ref, Path(folder) / role))
-    if found != row.digest:
-        raise EvidenceError(
-            f"its files changed since they were judged: SHA-256 {found[:16]} now, {str(row.digest)[:16]} then",
-            where=f"{role} {row.uri}",
-            hint="find out who wrote to it; judge again with gate check",
-        )
+def _uri(asked: Statement, version: int) -> str:
+    return f"models:/{asked.model}/{version}"

@@ -103,6 +103,12 @@ def _raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setitem(gate.cli.app.COMMANDS, "break", ("a_command_that_breaks", "Breaks."))
 
 
+@pytest.mark.fault(
+    44,
+    given="something happens that nobody foresaw",
+    then="says that nothing was decided",
+    exit_code=70,
+)
 def test_an_uncaught_exception_is_an_internal_error(cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     _raising(monkeypatch, ZeroDivisionError("division by zero"))
     done = cli("break")

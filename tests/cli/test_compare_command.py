@@ -81,6 +81,12 @@ def test_a_report_that_cannot_be_meant_is_an_error_before_any_work(
     assert done.err == f"Error: {found}\n".replace("{}", str(tmp_path))
 
 
+@pytest.mark.fault(
+    40,
+    given="a report is to go where nothing can be written",
+    then="says which file it was, and does not allow: a verdict without its report does not count",
+    exit_code=12,
+)
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that even root cannot write to")
 def test_a_folder_where_nothing_can_be_written_leaves_nothing_half_written(compare: Cli) -> None:
     done = compare("--report", "json=/proc/self/decision.json")
@@ -98,6 +104,12 @@ def test_a_report_replaces_what_was_there_whole(compare: Cli, tmp_path: Path) ->
     assert read_decision(path).verdict.value == "allow"
 
 
+@pytest.mark.fault(
+    45,
+    given="the same predictions are compared twice as of the same day",
+    then="gives the same decision, byte for byte",
+    exit_code=None,
+)
 def test_the_same_day_gives_the_same_bytes(compare: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1772323200")
     first, second = (compare("--format", "json", "--as-of", "2026-03-01").out for _ in range(2))

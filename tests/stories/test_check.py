@@ -172,7 +172,16 @@ def test_a_run_with_metrics_of_the_candidate_and_the_evidence_is_logged(
     rates = {(row.rate, row.of): row for row in judged.decision.rates}
 
     assert run.info.status == "FINISHED"
-    assert names == {"decision.json", "report.txt", "report.md", "samples.jsonl"}
+    assert names == {
+        "decision.json",
+        "report.txt",
+        "report.md",
+        "report.html",
+        "samples.jsonl",
+        "gate_flipped_rows.json",
+        "gate_per_class.json",
+        "gate_per_slice.json",
+    }
     assert texts["decision.json"] == to_bytes(judged.decision)
     assert texts["samples.jsonl"] == samples_to_bytes(judged.samples)
     assert texts["report.txt"].startswith(b"ALLOWED\n")
@@ -229,6 +238,12 @@ def test_the_process_in_which_a_model_runs_is_recorded_and_changes_no_number(
     assert (trusted.counts, trusted.findings, trusted.cells) == (isolated.counts, isolated.findings, isolated.cells)
 
 
+@pytest.mark.fault(
+    45,
+    given="the same models are checked twice on the same held-out set, as of the same day",
+    then="gives the same judgement with the same `decision_id`; only the time of writing differs",
+    exit_code=None,
+)
 def test_the_same_check_on_the_same_day_is_the_same_decision_byte_for_byte(
     checked: Callable[..., Judgement], monkeypatch: pytest.MonkeyPatch
 ) -> None:
