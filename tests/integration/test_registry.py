@@ -540,6 +540,12 @@ def _asked_every_way(registry: Registry, folder: Path) -> Iterator[str]:
     assert not (folder / "never").exists() or not any((folder / "never").iterdir())
 
 
+@pytest.mark.fault(
+    27,
+    given="the registry answers with 401, 403, 404, 500, 503, or with something that no registry says",
+    then="gives no verdict, and never takes that for an alias that does not exist",
+    exit_code=12,
+)
 @pytest.mark.parametrize(
     ("answer", "found"),
     [
@@ -575,6 +581,12 @@ def test_a_registry_that_is_down_is_an_error_and_is_not_waited_for(tmp_path: Pat
             assert f"the registry at {uri} cannot be reached (connection refused)" in text
 
 
+@pytest.mark.fault(
+    27,
+    given="the registry does not answer at all",
+    then="gives it up after a while, and gives no verdict",
+    exit_code=12,
+)
 def test_a_registry_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with socket.socket() as silent:
@@ -596,6 +608,12 @@ def test_patience_is_short_unless_it_was_asked_for(sqlite_registry: str, monkeyp
 # -- secrets ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(
+    39,
+    given="the address of the registry holds a user, a password or a token",
+    then="shows the address without them",
+    exit_code=12,
+)
 @pytest.mark.parametrize(
     "uri",
     [
@@ -640,6 +658,12 @@ def test_a_database_that_cannot_be_reached_shows_no_password() -> None:
     assert "postgresql://127.0.0.1:1/mlflow" in str(caught.value)
 
 
+@pytest.mark.fault(
+    39,
+    given="the registry answers with the token that it was asked with",
+    then="shows the answer without the token",
+    exit_code=12,
+)
 def test_a_token_of_the_environment_is_never_shown(
     answering: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
