@@ -25,7 +25,7 @@ from gate.cli import options
 @options.registry
 @click.option("--no-log", is_flag=True, help="Log no MLflow run.")
 @click.option("--experiment", default="gate", show_default=True, help="MLflow experiment that the run is logged to.")
-@click.option("--tag", is_flag=True, help="Note the verdict in the tags of the candidate's version.")
+@click.option("--tag", is_flag=True, help="Note the verdict in the description and tags of the candidate's version.")
 @options.result
 @options.judging
 @click.option(

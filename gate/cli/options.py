@@ -19,6 +19,17 @@ def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Com
     return apply
 
 
+_PRIVATE = "gate.no_samples"
+
+
+def _private(context: click.Context, option: click.Parameter, given: bool) -> None:
+    context.meta[_PRIVATE] = given
+
+
+def _unless_private(context: click.Context, option: click.Parameter, samples: int) -> int:
+    return 0 if context.meta.get(_PRIVATE) else samples
+
+
 loudness = _together(
     click.option("-q", "--quiet", is_flag=True, help="No progress and no remarks on stderr."),
     click.option("-v", "--verbose", is_flag=True, help="Show where an internal error came from."),
@@ -43,7 +54,8 @@ result = _together(
         "reports",
         metavar="FORMAT=PATH",
         multiple=True,
-        help="Also write a report: text, json (the decision), markdown, samples (the flipped rows). Repeatable.",
+        help="Also write a report: html, json (the decision), samples (the flipped rows), csv, parquet, markdown, text,"
+        " junit, sarif, github, openmetrics, outputs; html-dir writes a folder. Repeatable.",
     ),
 )
 
@@ -52,7 +64,20 @@ judging = _together(
     click.option("--as-of", metavar="DAY", help="Judge as of this day, YYYY-MM-DD in UTC [default: today]."),
     click.option("--seed", type=int, default=0, show_default=True, help="Chooses which flipped rows are kept."),
     click.option(
-        "--samples", type=click.IntRange(0), default=100, show_default=True, help="Flipped rows kept of each kind."
+        "--samples",
+        type=click.IntRange(0),
+        default=100,
+        show_default=True,
+        help="Flipped rows kept of each kind.",
+        callback=_unless_private,
+    ),
+    click.option(
+        "--no-samples",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        help="For private data, as --samples 0: no value of a row is in a report or an error.",
+        callback=_private,
     ),
     click.option("--batch-rows", type=click.IntRange(1), help="Rows in a batch [default: some 64 MiB of them]."),
 )

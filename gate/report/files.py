@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from gate.core.flips import FlippedRow
 from gate.decisions.record import Decision
 from gate.errors import EvidenceError, UsageError, did_you_mean
-from gate.report.writers import WRITERS
+from gate.report.writers import FOLDERS, WRITERS
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A report that was asked for: a format and where to put it."""
+    """A report that was asked for: a format and where to put it, a file or, for formats of several files, a folder."""
 
     format: str
     path: Path
@@ -32,10 +33,13 @@ class Wanted:
         form, separator, place = text.partition("=")
         if not separator or not place:
             raise UsageError(f"{text!r} is not FORMAT=PATH", where="--report", hint="as in json=decision.json")
-        if form not in WRITERS:
-            raise UsageError(f"unknown format {form!r}{did_you_mean(form, WRITERS)}", where="--report")
+        if form not in WRITERS and form not in FOLDERS:
+            raise UsageError(f"unknown format {form!r}{did_you_mean(form, [*WRITERS, *FOLDERS])}", where="--report")
         path = Path(place)
-        if path.is_dir():
+        if form in FOLDERS:
+            if path.exists() and not path.is_dir():
+                raise UsageError(f"{place} is a file", where="--report", hint=f"{form} writes a folder")
+        elif path.is_dir():
             raise UsageError(f"{place} is a folder", where="--report", hint=f"name a file: {form}={place}/report")
         if not path.parent.is_dir():
             raise UsageError(f"there is no folder {path.parent}", where="--report", hint="make it first")
@@ -43,27 +47,72 @@ class Wanted:
 
 
 def write_reports(wanted: Sequence[Wanted], decision: Decision, samples: Sequence[FlippedRow]) -> None:
-    """Write every report that was asked for; none is no error. EvidenceError where one cannot be written."""
+    """Write every report that was asked for; none is no error. EvidenceError where one cannot be written.
+
+    All are made before the first is written, so that one that cannot be made leaves no others.
+    """
+    made: list[tuple[Path, dict[Path, bytes]]] = []
     for report in wanted:
-        (content,) = WRITERS[report.format](decision, samples).values()
-        write_whole(report.path, content)
+        if report.format in FOLDERS:
+            contents = FOLDERS[report.format](decision, samples)
+            made.append((report.path, {report.path / name: content for name, content in contents.items()}))
+        else:
+            (content,) = WRITERS[report.format](decision, samples).values()
+            made.append((report.path.parent, {report.path: content}))
+    for folder, files in made:
+        _make(folder)
+        _write_together(files)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise EvidenceError(f"cannot be made: {error.strerror}", where=str(folder)) from None
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file by ``content``, or leave it as it was."""
-    beside = None
+    """Replace a file by ``content``, or leave it as it was; what is no file (``/dev/stdout``, a pipe) is written to."""
+    _write_together({path: content})
+
+
+def _write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write all beside their places, and only then put them there: without room for one, all are as they were."""
+    beside: dict[Path, str] = {}
+    path = Path()
     try:
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
+        for path, content in contents.items():
+            if _is_open_already(path):
+                with path.open("wb", buffering=0) as device:
+                    _write_all(device, content)
+                continue
+            handle, beside[path] = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(beside[path], 0o644)
+        for path in list(beside):
+            os.replace(beside[path], path)
+            del beside[path]
     except OSError as error:
-        if beside is not None:
+        for left in beside.values():
             with suppress(OSError):
-                os.unlink(beside)
+                os.unlink(left)
         raise EvidenceError(
             f"cannot be written: {error.strerror}", where=str(path), hint="is there room, and may you write there?"
         ) from None
+
+
+def _is_open_already(path: Path) -> bool:
+    """Whether a path is a device, a pipe or a stream of this process: something that must not be replaced by a file."""
+    if str(path).startswith(("/dev/std", "/dev/fd/", "/proc/")):
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _write_all(device: IO[bytes], content: bytes) -> None:
+    """A pipe may take less than it is given."""
+    left = memoryview(content)
+    while left:
+        left = left[device.write(left) :]

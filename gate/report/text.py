@@ -1,4 +1,7 @@
-"""The report for a terminal: plain text, 80 columns, readable in a log."""
+"""The report for a terminal: plain text, 80 columns, readable in a log.
+
+On a terminal it has colours, a bar of the four cells to scale, and bars for what each class loses and gains.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from rich.text import Text
 
 from gate.core.flips import FlippedRow
 from gate.decisions.record import Decision
+from gate.report.bars import NEGATIVE, POSITIVE, class_bars, four_cells
 from gate.report.view import CellLine, View, view
 
 WIDTH = 80
@@ -28,7 +32,11 @@ def write(decision: Decision, samples: Sequence[FlippedRow]) -> dict[str, bytes]
 
 
 def lay_out(shown: View, console: Console, brief: bool = False) -> None:
-    """Print a view; ``brief`` leaves out the cells, the flipped rows and the provenance."""
+    """Print a view; ``brief`` leaves out the cells, the flipped rows and the provenance.
+
+    Bars are drawn where ``console`` is a terminal that can show them; colours are its own affair.
+    """
+    drawn = console.is_terminal and console.encoding.lower().startswith("utf")
     console.print(Text(shown.headline, style=_STYLES.get(shown.headline, "")))
     for sentence in shown.sentences:
         console.print(Text(sentence))
@@ -40,22 +48,30 @@ def lay_out(shown: View, console: Console, brief: bool = False) -> None:
     if shown.square is not None:
         both, negative, positive, wrong = shown.square
         grid = _table(["", "candidate right", "candidate wrong"], [_RIGHT, _RIGHT])
-        grid.add_row("incumbent right", f"{both} both right", f"{negative} NEGATIVE FLIPS")
-        grid.add_row("incumbent wrong", f"{positive} positive flips", f"{wrong}")
+        grid.add_row("incumbent right", f"{both} both right", Text(f"{negative} NEGATIVE FLIPS", style=NEGATIVE))
+        grid.add_row("incumbent wrong", Text(f"{positive} positive flips", style=POSITIVE), f"{wrong}")
         console.print(grid)
         console.print()
+        if drawn and shown.shares:
+            console.print(four_cells(shown.shares, console.width - 2))
+            console.print()
     _print(console, ["rate", "seen", "bounds, each one-sided"], shown.rates, [_RIGHT, _RIGHT])
     if brief:
         return
     _section(console, f"The policy (bounds at {shown.confidence} each)")
     widths = _widths([line for rule in shown.rules for line in rule.cells])
     for rule in shown.rules:
-        console.print(Padding(Text(f"{rule.status.upper():<13} {rule.rule}: {rule.demand}"), (0, 0, 0, 2)))
+        title = Text(f"{rule.status.upper():<13} {rule.rule}: {rule.demand}")
+        title.stylize(_OF_STATUS.get(rule.status, ""), 0, len(rule.status))
+        console.print(Padding(title, (0, 0, 0, 2)))
         for line in rule.cells:
             texts = (line.cell, f"n {line.n}", line.seen, line.bound, f"margin {line.margin}")
             cells = "  ".join(text.rjust(width) for text, width in zip(texts, widths, strict=True))
             told = f"  {line.status}" if len(rule.cells) > 1 or line.status != rule.status else ""
-            console.print(Padding(Text(cells + told), (0, 0, 0, 6)))
+            text = Text(cells + told)
+            style = _OF_STATUS.get(line.status.partition(",")[0].partition(" ")[0], "")
+            text.stylize(style, len(cells) - len(texts[-1]))
+            console.print(Padding(text, (0, 0, 0, 6)))
         if rule.rest:
             console.print(Padding(Text(rule.rest), (0, 0, 0, 6)))
     if shown.harmed:
@@ -66,6 +82,10 @@ def lay_out(shown: View, console: Console, brief: bool = False) -> None:
             [tuple(vars(line).values()) for line in shown.harmed],
             [_RIGHT] * 5,
         )
+        if drawn:
+            console.print()
+            for bar in class_bars(shown.harmed, console.width):
+                console.print(bar, no_wrap=True, crop=True)
     if shown.flips:
         _section(console, "What was right, and what it became")
         _print(console, ["rows", "label", "incumbent", "candidate"], shown.flips, ["left"] * 3)
@@ -84,6 +104,16 @@ def _widths(lines: Sequence[CellLine]) -> list[int]:
     """How wide each column of the policy's cells is, so that the numbers of all rules stand below one another."""
     columns = [(line.cell, f"n {line.n}", line.seen, line.bound, f"margin {line.margin}") for line in lines]
     return [max(map(len, column)) for column in zip(*columns, strict=True)]
+
+
+_OF_STATUS = {
+    "pass": "green",
+    "fail": "bold red",
+    "error": "bold red",
+    "inconclusive": "yellow",
+    "warn": "yellow",
+    "waived": "yellow",
+}
 
 
 _STYLES = {"ALLOWED": "bold green", "REFUSED": "bold red", "INCONCLUSIVE": "bold yellow", "ERROR": "bold red"}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gate.core.flips import FlippedRow
 from gate.core.judgement import DecideOn, Finding, Severity, Status, Verdict
 from gate.core.measures import about as measure
-from gate.decisions.record import CellRow, Decision, ModelRow, RateRow
+from gate.decisions.record import CellRow, Decision, RateRow
 from gate.report import words
 
 MOST_CELLS = 5
@@ -77,6 +77,7 @@ class View:
     sentences: tuple[str, ...]
     next_steps: tuple[str, ...]
     square: tuple[str, str, str, str] | None
+    shares: tuple[tuple[str, float], ...]
     n: str
     confidence: str
     rates: tuple[tuple[str, str, str], ...]
@@ -106,6 +107,7 @@ def view(decision: Decision, samples: Sequence[FlippedRow]) -> View:
             words.rows(counts.positive),
             f"both wrong: {words.rows(counts.wrong_same)} alike, {words.rows(counts.wrong_different)} not",
         ),
+        shares=_shares(decision),
         n=words.rows(counts.n),
         confidence=words.percent(decision.evidence.confidence),
         rates=tuple(_rate_line(row) for row in _shown_rates(decision)),
@@ -119,8 +121,8 @@ def view(decision: Decision, samples: Sequence[FlippedRow]) -> View:
             (
                 words.name(row.id),
                 words.name(row.label),
-                _answer(row.incumbent, row.incumbent_confidence),
-                _answer(row.candidate, row.candidate_confidence),
+                words.answer(row.incumbent, row.incumbent_confidence),
+                words.answer(row.candidate, row.candidate_confidence),
             )
             for row in negative[:MOST_SAMPLES]
         ),
@@ -137,13 +139,24 @@ def view(decision: Decision, samples: Sequence[FlippedRow]) -> View:
     )
 
 
+def _shares(decision: Decision) -> tuple[tuple[str, float], ...]:
+    """The four cells as shares of all rows, to be drawn; none without an incumbent."""
+    counts = decision.counts
+    if counts.both_right is None or not counts.n:
+        return ()
+    wrong = (counts.wrong_same or 0) + (counts.wrong_different or 0)
+    names = ("both right", "broken", "mended", "both wrong")
+    cells = (counts.both_right, counts.negative or 0, counts.positive or 0, wrong)
+    return tuple((name, count / counts.n) for name, count in zip(names, cells, strict=True))
+
+
 # the verdict
 
 
 def _sentences(decision: Decision) -> tuple[str, ...]:
-    who = _who(decision.provenance.candidate)
+    who = words.who(decision.provenance.candidate.uri)
     old = decision.provenance.incumbent
-    over = f" replace {_who(old)}" if old else " be promoted"
+    over = f" replace {words.who(old.uri)}" if old else " be promoted"
     decided = deciding(decision)
     if decision.verdict is Verdict.ALLOW:
         enforced = [f.status for f in decision.findings if f.severity is Severity.ENFORCE]
@@ -172,12 +185,6 @@ def _sentences(decision: Decision) -> tuple[str, ...]:
     if decided.because:
         sentences.append(f"Why the rule is there: {words.printable(decided.because)}")
     return tuple(sentences)
-
-
-def _who(model: ModelRow) -> str:
-    """A model of the registry by its URI, a column of predictions by file name and column."""
-    uri = model.uri if model.uri.startswith(("models:", "runs:")) else model.uri.rsplit("/", 1)[-1]
-    return words.printable(uri)
 
 
 def deciding(decision: Decision) -> Finding | None:
@@ -347,11 +354,6 @@ def _harmed(decision: Decision) -> list[HarmLine]:
                 )
             )
     return lines
-
-
-def _answer(value: object, confidence: float | None) -> str:
-    shown = words.name(value)  # type: ignore[arg-type]
-    return shown if confidence is None else f"{shown} ({confidence * 100:.0f}%)"
 
 
 def _provenance(decision: Decision) -> tuple[tuple[str, str], ...]:

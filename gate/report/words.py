@@ -103,3 +103,44 @@ def percent(share: float) -> str:
     '95%'
     """
     return f"{share * 100:.10g}%"
+
+
+def share(count: int, n: int) -> str:
+    """A count as a share of all rows; of none it is undefined.
+
+    >>> share(51, 898), share(0, 0)
+    ('5.68%', 'undefined')
+    """
+    return number(count / n if n else None, "nfr")
+
+
+def answer(value: Value, confidence: float | None) -> str:
+    """What a model said, and how sure it was where that is known.
+
+    >>> answer("cat", 0.913), answer("cat", None)
+    ('cat (91%)', 'cat')
+    """
+    shown = name(value)
+    return shown if confidence is None else f"{shown} ({confidence * 100:.0f}%)"
+
+
+def who(uri: str) -> str:
+    """A model of the registry by its URI, a column of predictions by file name and column.
+
+    >>> who("models:/fraud/7"), who("/data/predictions.csv#new/value")
+    ('models:/fraud/7', 'predictions.csv#new/value')
+    """
+    if uri.startswith(("models:", "runs:")):
+        return printable(uri)
+    file, mark, column = uri.partition("#")
+    return printable(file.rsplit("/", 1)[-1] + mark + column)
+
+
+def printable_lines(text: str) -> str:
+    """As :func:`printable`, line by line.
+
+    >>> print(printable_lines("a\\r\\nb\\x07"))
+    a
+    b\\x07
+    """
+    return "\n".join(printable(line) for line in text.splitlines())

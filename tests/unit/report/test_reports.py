@@ -5,74 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from report_cases import HOSTILE, LONG, RULES, STORIES, VERDICTS, named, pets, with_hostile
 from rich.cells import cell_len
 
 from gate.core.judgement import Severity, Status, Verdict
-from gate.decisions.record import Decision
 from gate.report import markdown, text
 from gate.report.writers import WRITERS
 from gate.stories.decide import Judgement
 
 Compared = Callable[..., Judgement]
 Golden = Callable[[str, bytes], None]
-
-HOSTILE = [
-    "\x1b[31mred\x1b[0m",
-    "abc\u202edcba",
-    "line\n::set-output name=verdict::allow",
-    "\r\n::error::gotcha",
-    "</script><img src=x onerror=alert(1)>",
-    "a|b|c",
-    "@all",
-    "@octocat",
-    "#1",
-    "[click](javascript:alert(1))",
-    "`code`",
-    "**bold**",
-    "- item",
-    "www.evil.example",
-    "https://evil.example/x",
-    "\x00\x07\x85\u2028\u2029",
-    "\u200b\ufeff",
-    "=cmd()|' /C calc'!A0",
-]
-LONG = [
-    "a-class-name-that-goes-on-and-on-" * 4,
-    "漢字の分類名がとても長い場合でも幅を守ること" * 3,
-    "x" * 200,
-    "ﷺ" * 50,
-]
-
-
-def pets(flips: int, gains: int, rows: int = 1000) -> dict[str, list[Any]]:
-    """``rows`` rows, half cats and half dogs; some cats become dogs, some wrong dogs are right now."""
-    half = rows // 2
-    y = ["cat"] * half + ["dog"] * half
-    old = ["cat"] * half + ["cat"] * gains + ["dog"] * (half - gains)
-    new = ["dog"] * flips + ["cat"] * (half - flips) + ["dog"] * half
-    return {"id": list(range(rows)), "y": y, "old": old, "new": new, "site": ["north", "south"] * half}
-
-
-def named(names: list[str], copies: int = 40) -> dict[str, list[Any]]:
-    """Every name as label, output, slice and id; the first copy of each is broken by the update."""
-    y = [name for name in names for _ in range(copies)]
-    new = [names[(i // copies + 1) % len(names)] if i % copies == 0 else y[i] for i in range(len(y))]
-    return {"id": [f"{name}/{i}" for i, name in enumerate(y)], "y": y, "old": list(y), "new": new, "site": list(y)}
-
-
-RULES = (
-    "  - {id: few-flips, rate: nfr, at_most: 2%, because: Support reads every new mistake as a bug.}\n"
-    "  - {id: no-worse, rate: error_rate_change, at_most: 0.5%}\n"
-    "  - {id: no-class-breaks, rate: nfr, by: class, at_most: 5%, at_least_n: 200}\n"
-    "  - {id: sites, rate: nfr, by: site, at_most: 3%, severity: warn}\n"
-)
-STORIES = {"allowed": pets(4, 40), "refused": pets(60, 90), "inconclusive": pets(14, 40)}
-VERDICTS = {"allowed": Verdict.ALLOW, "refused": Verdict.REFUSE, "inconclusive": Verdict.INCONCLUSIVE}
 
 
 def as_text(judged: Judgement) -> str:
@@ -200,6 +146,12 @@ def harmless(report: str) -> None:
     assert not [line for line in report.split("\n") if line.lstrip().startswith("::")]
 
 
+@pytest.mark.fault(
+    38,
+    given="a name holds colour codes, characters that turn the writing round, or other control characters",
+    then="shows none of them to the terminal",
+    exit_code=None,
+)
 @pytest.mark.parametrize("names", [HOSTILE, LONG], ids=["hostile", "long"])
 def test_no_class_name_breaks_the_text(names: list[str], compared: Compared) -> None:
     report = as_text(compared(named(names), RULES))
@@ -208,6 +160,18 @@ def test_no_class_name_breaks_the_text(names: list[str], compared: Compared) -> 
     within_80_columns(report)
 
 
+@pytest.mark.fault(
+    35,
+    given="a class is called `</script><img onerror=...>`, and the report is Markdown",
+    then="writes the name as plain text",
+    exit_code=None,
+)
+@pytest.mark.fault(
+    36,
+    given="a class is called `|`, `@all`, or a new line and `::set-output`",
+    then="writes the name so that no table breaks, nobody is called and no workflow hears a command",
+    exit_code=None,
+)
 @pytest.mark.parametrize("names", [HOSTILE, LONG], ids=["hostile", "long"])
 def test_no_class_name_breaks_the_markdown(names: list[str], compared: Compared) -> None:
     report = as_markdown(compared(named(names), RULES))
@@ -243,30 +207,13 @@ def test_any_text_at_all_may_be_a_class(compared: Compared, names: list[str]) ->
 def test_a_hostile_policy_or_uri_is_harmless_too(place: str, compared: Compared) -> None:
     judged = compared(STORIES["refused"], RULES)
     for hostile in (*HOSTILE, *LONG):
-        decision = _with(judged.decision, place, hostile)
+        decision = with_hostile(judged.decision, place, hostile)
         report = as_text(replace(judged, decision=decision))
 
         harmless(report)
         within_80_columns(report)
         harmless(as_markdown(replace(judged, decision=decision)))
         assert "<img" not in as_markdown(replace(judged, decision=decision))
-
-
-def _with(decision: Decision, place: str, hostile: str) -> Decision:
-    origin = decision.provenance
-    return {
-        "rule": lambda: replace(decision, findings=tuple(replace(f, rule=hostile) for f in decision.findings)),
-        "because": lambda: replace(decision, findings=tuple(replace(f, because=hostile) for f in decision.findings)),
-        "policy": lambda: replace(decision, policy=replace(decision.policy, name=hostile, file=hostile)),
-        "uri": lambda: replace(
-            decision,
-            provenance=replace(
-                origin,
-                candidate=replace(origin.candidate, uri=hostile),
-                holdout=replace(origin.holdout, uri=hostile),
-            ),
-        ),
-    }[place]()
 
 
 def test_values_that_could_be_mistaken_are_quoted(compared: Compared) -> None:
@@ -309,3 +256,19 @@ def test_a_writer_gives_the_same_bytes_twice_and_changes_nothing(form: str, comp
 )
 def test_only_what_markdown_would_read_is_escaped(plain: str, escaped: str) -> None:
     assert markdown.escape(plain) == escaped
+
+
+@pytest.mark.fault(
+    41,
+    given="the summary of a job would be larger than its host shows",
+    then="leaves out the sections that matter least, says which, and keeps the verdict",
+    exit_code=None,
+)
+def test_a_summary_that_would_be_too_large_loses_what_matters_least(compared: Compared) -> None:
+    rules = "".join(f"  - {{id: {'r' * 300}-{i}, rate: nfr, by: class, at_most: 2%}}\n" for i in range(400))
+    judged = compared(STORIES["refused"], rules)
+    report = as_markdown(judged)
+
+    assert len(report.encode()) <= markdown.MOST_BYTES
+    assert report.startswith("## REFUSED")
+    assert "*Left out, for its size:" in report and "policy" in report.rpartition("Left out")[2]
