@@ -1,4 +1,6 @@
-"""Writes the pages of ``docs/reference`` from the code; ``--check`` fails where one is out of date.
+"""Writes the pages of ``docs/reference`` from the code, and ``docs/faults.md`` from the tests.
+
+``--check`` writes nothing, and fails where a page is out of date.
 
 Run::
 
@@ -13,17 +15,20 @@ from difflib import unified_diff
 from pathlib import Path
 
 import click
+import fault_table
 
 from gate.cli.app import COMMANDS, gate
+from gate.core.measures import OTHERS
 from gate.core.rates import RATES
 from gate.decisions.canonical import json_schema
 from gate.errors import ExitCode
 from gate.policy.schema import json_schema as policy_schema
 from gate.policy.schema import schema_text
 
-HERE = Path(__file__).parent / "reference"
+HERE = Path(__file__).parent
 GENERATED = "<!-- Written by docs/generate.py from the code: change it there. -->"
 
+_OTHERS_HEADER = "| name | what it is | limits | source |"
 _EXIT_CODES = {
     ExitCode.ALLOW: "allowed; promoted; sound",
     ExitCode.USAGE: "a wrong option, a missing file, an invalid policy",
@@ -70,6 +75,10 @@ def rates() -> str:
         key = f"`{rate.name}`" + (f" `of: {rate.of}`" if rate.of else "")
         unit = "%" if rate.percent else "bare number"
         rows.append(f"| {key} | {rate.meaning} | `{rate.formula}` | {unit} | {rate.method} | {rate.source} |")
+    others = [
+        f"| `{one.name}` | {one.meaning} | {'%' if one.percent else 'bare number'} | {one.source} |"
+        for one in OTHERS.values()
+    ]
     header = "| rate | what it is | formula | limits | bounds | source |"
     return (
         "\n\n".join(
@@ -81,27 +90,40 @@ def rates() -> str:
                 " (`wrong_same`) or two different ones (`wrong_different`); `both_wrong` is the sum of these two, `n`"
                 " the sum of all. A rate whose denominator is 0 is undefined; its bounds are the ends of its range.",
                 "\n".join([header, "| --- | --- | --- | --- | --- | --- |", *rows]),
+                "## What else a rule can be about",
+                "These take more than the five counts: answers of retrained incumbents, the two scores of each row, or"
+                " what a flip costs. [How the gate decides](../how-the-gate-decides.md) has their bounds.",
+                "\n".join([_OTHERS_HEADER, "| --- | --- | --- | --- |", *others]),
             ]
         )
         + "\n"
     )
 
 
+def faults() -> str:
+    """What happens when something is wrong; ``SystemExit`` with their places where markers of tests are malformed."""
+    shown, malformed = fault_table.found_in()
+    if malformed:
+        raise SystemExit("\n".join(map(str, malformed)))
+    return fault_table.page(shown)
+
+
 def pages() -> dict[str, str]:
     """File name -> text, of every generated page."""
     return {
-        "commands.md": commands(),
-        "rates.md": rates(),
-        "decision.schema.json": schema_text(json_schema()),
-        "policy.schema.json": schema_text(policy_schema()),
+        "faults.md": faults(),
+        "reference/commands.md": commands(),
+        "reference/rates.md": rates(),
+        "reference/decision.schema.json": schema_text(json_schema()),
+        "reference/policy.schema.json": schema_text(policy_schema()),
     }
 
 
 def main() -> int:
     stale = 0
-    HERE.mkdir(exist_ok=True)
     for name, text in pages().items():
         path = HERE / name
+        path.parent.mkdir(exist_ok=True)
         found = path.read_text("utf-8") if path.exists() else ""
         if found == text:
             continue
@@ -114,7 +136,7 @@ def main() -> int:
             )
         else:
             path.write_text(text, "utf-8")
-            print(f"wrote docs/reference/{name}")
+            print(f"wrote docs/{name}")
     if stale:
         print(f"{stale} generated pages are out of date: run python docs/generate.py")
     return 1 if stale else 0

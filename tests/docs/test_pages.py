@@ -14,7 +14,7 @@ from gate.policy.schema import json_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 OF_OTHER_TASKS = {"absolute", "relative", "threshold", "top_k", "match", "pattern", "take", "tolerance", "score"}
-OF_OTHER_TASKS |= {"right_at_least", "continuous", "candidate", "incumbent"}  # docs/tasks.md
+OF_OTHER_TASKS |= {"right_at_least", "continuous", "largest_change", "candidate", "incumbent"}  # docs/tasks.md
 
 
 @pytest.mark.parametrize("page", ["docs/policy.md", "docs/plan.md"])

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gate.decisions.canonical import (
+    _adapter,
     canonical,
     document,
     json_schema,
@@ -141,6 +142,40 @@ def test_values_keep_their_types(judged: Judgement) -> None:
     back = read_decision(to_bytes(sealed(replace(judged.decision, cells=cells))))
 
     assert [(type(cell.value), cell.value) for cell in back.cells] == [(type(value), value) for value in values]
+
+
+def test_findings_and_cells_are_written_as_the_shape_of_the_record_says(judged: Judgement) -> None:
+    cells = (*judged.decision.cells, CellRow("height", float("inf"), Counts(1, 0, 0, 0, 0, 1), ()))
+    decision = replace(judged.decision, cells=cells)
+    (shaped,) = _adapter().dump_python((decision,), mode="json")
+    shaped["cells"][-1]["value"] = "inf"
+
+    assert document(decision) == shaped
+    assert to_bytes(decision) == canonical(shaped)
+
+
+@pytest.mark.parametrize("number", [0, 1, 999, 1000, 1001, 2500])
+def test_however_many_findings_there_are_they_are_all_written(judged: Judgement, number: int) -> None:
+    finding = judged.decision.findings[0]
+    many = sealed(replace(judged.decision, findings=tuple(replace(finding, n=i) for i in range(number))))
+
+    assert json.loads(to_bytes(many)) == document(many)
+    assert read_decision(to_bytes(many)).findings == many.findings
+
+
+def test_a_sealed_decision_keeps_its_bytes_and_a_changed_copy_does_not(judged: Judgement) -> None:
+    decision = sealed(judged.decision)
+    copy = replace(decision, as_of="2031-01-01")
+
+    assert to_bytes(decision) is to_bytes(decision) and to_bytes(decision) == canonical(document(decision))
+    assert b'"as_of":"2031-01-01"' in to_bytes(copy)
+    assert decision == judged.decision and repr(decision) == repr(judged.decision)
+
+
+def test_a_number_beyond_all_numbers_is_no_decision(judged: Judgement) -> None:
+    raw = to_bytes(judged.decision).replace(b'"options":{}', b'"options":{"most":1e999}')
+
+    assert "not a decision" in refused(raw)
 
 
 def test_the_schema_describes_what_is_written(judged: Judgement) -> None:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from gate.core.flips import FlipCounts, FlipTable
-from gate.decisions.compose import counts_row, flip_matrix
+from dataclasses import replace
+
+import numpy as np
+
+from gate.core.flips import Cells, FlipCounts, FlipTable, count
+from gate.core.means import Means
+from gate.core.measured import Measured
+from gate.core.outcomes import Codes, Outcomes, Scores
+from gate.decisions.compose import cell_rows, counts_row, flip_matrix, rate_rows
 from gate.stories.decide import Judgement
 
 
@@ -44,6 +51,47 @@ def test_one_and_true_are_not_one_label_in_the_matrix() -> None:
     cut = flip_matrix(FlipTable(overall=FlipCounts(positive=1), matrix={(1, True, 1): 1}, keep=0))
 
     assert [row.kind for row in cut.rows] == ["positive"]
+
+
+def test_the_effective_n_is_n_where_rows_are_independent_and_less_where_they_come_in_clusters() -> None:
+    rows = np.arange(240)
+    wrong = (rows % 24 == 0) | (rows % 24 == 1)
+    outcomes = Outcomes(
+        rows, np.ones(240, dtype=bool), ~wrong, ~wrong, slices={"site": Codes(rows % 2, ("a", "b"))},
+        cluster=Codes(rows // 4, tuple(range(60))),
+    )  # fmt: skip
+    plain, clustered = (Measured(count(one), 0.95) for one in (replace(outcomes, cluster=None), outcomes))
+
+    for row in (*rate_rows(plain), *cell_rows(plain, [])[0].rates):
+        assert row.effective_n == row.n
+    nfr, loose = (next(row for row in rate_rows(of) if row.rate == "nfr") for of in (plain, clustered))
+    assert loose.n == 240 and 40 < loose.effective_n < 240 and loose.upper is not None and nfr.upper is not None
+    assert loose.upper > nfr.upper and "design effect" in loose.method
+    assert cell_rows(clustered, [])[0].rates[2].effective_n < 120
+
+
+def test_mean_loss_and_mean_gain_stand_behind_the_rates_wherever_rows_have_scores() -> None:
+    right = np.ones(4, dtype=bool)
+    scores = Scores(np.zeros(4), np.array([-1.0, -3.0, 0.5, 0.0]))
+    table = count(
+        Outcomes(np.arange(4), right, right, right, slices={"site": Codes.of(["a", "a", "b", "b"])}, scores=scores)
+    )
+    measured = Measured(table, 0.95)
+    means = Means(measured, 5.0)
+
+    *_, loss, gain = rate_rows(measured, means=means)
+    assert (loss.rate, loss.of, loss.estimate, loss.numerator, loss.n) == ("mean_loss", None, 2.0, 2, 2)
+    assert (gain.rate, gain.estimate, gain.n, gain.effective_n) == ("mean_gain", 0.5, 1, 1)
+    found = [[row.estimate for row in cell.rates[-2:]] for cell in cell_rows(measured, [], means=means)]
+    assert found == [[2.0, None], [None, 0.5]]
+    assert not any(row.rate == "mean_loss" for row in rate_rows(measured))
+    assert all(row.rate != "mean_loss" for row in rate_rows(measured, means=Means(Measured(FlipTable(), 0.95))))
+
+
+def test_a_dimension_without_cells_gives_no_rows() -> None:
+    empty = FlipTable(cells={"site": Cells((), np.zeros((0, 5), dtype=np.int64))})
+
+    assert cell_rows(Measured(empty, 0.95), []) == ()
 
 
 def test_without_a_comparison_only_the_rows_are_counted() -> None:
