@@ -79,7 +79,10 @@ OTHERS = {
 OF_SCORES = (MEAN_LOSS, MEAN_GAIN)
 """The measures that only rows with two scores have."""
 
-RULE_NAMES = (*NAMES, EXCESS_NFR, EXCESS_CHURN, *OF_SCORES)
+BEYOND_NOISE = (EXCESS_NFR, EXCESS_CHURN)
+"""The measures that only a comparison with retrained incumbents has."""
+
+RULE_NAMES = (*NAMES, *BEYOND_NOISE, *OF_SCORES)
 """The names that a rule's ``rate`` may have."""
 
 

@@ -222,12 +222,13 @@ def format_of(file: File) -> Format:
 
     Any other ending is an :class:`EvidenceError`.
     """
-    name = file.path.rsplit("/", 1)[-1].lower()
+    shown = file.shown.lower()  # a signed link's path goes on with its secrets
+    name = shown.rsplit("/", 1)[-1]
     for ending in _COMPRESSED:
         name = name.removesuffix(ending)
     suffix = "." + name.rsplit(".", 1)[-1] if "." in name else ""
     found = FORMATS.get(suffix)
-    compressed = file.path.lower().endswith(_COMPRESSED)
+    compressed = shown.endswith(_COMPRESSED)
     if found is None or (compressed and isinstance(found, (Parquet, Arrow))):
         raise EvidenceError(
             "unknown format" + (f" {suffix!r}" if suffix else ": the name has no ending"),

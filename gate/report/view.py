@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gate.core.flips import FlippedRow
 from gate.core.judgement import DecideOn, Finding, Severity, Status, Verdict
+from gate.core.measures import BEYOND_NOISE
 from gate.core.measures import about as measure
 from gate.decisions.record import CellRow, Decision, RateRow
 from gate.report import words
@@ -132,6 +133,7 @@ def view(decision: Decision, samples: Sequence[FlippedRow]) -> View:
             for note in (
                 *(f"{row.rows:,} rows do not count: {row.reason} ({row.owner})" for row in decision.exclusions),
                 *decision.evidence.notes,
+                *_worth(decision),
                 *(f"rule {left.rule!r} was not judged: {left.because}" for left in decision.evidence.not_judged),
             )
         ),
@@ -148,6 +150,15 @@ def _shares(decision: Decision) -> tuple[tuple[str, float], ...]:
     names = ("both right", "broken", "mended", "both wrong")
     cells = (counts.both_right, counts.negative or 0, counts.positive or 0, wrong)
     return tuple((name, count / counts.n) for name, count in zip(names, cells, strict=True))
+
+
+def _worth(decision: Decision) -> tuple[str, ...]:
+    """What rows that belong together or weigh differently are worth, where that is less than their number."""
+    row = next((row for row in decision.rates if row.rate == "nfr"), None)
+    if row is None or row.effective_n >= row.n:
+        return ()
+    worth = words.rows(int(row.effective_n))
+    return (f"for the bounds of the NFR these {words.rows(row.n)} rows are worth {worth} independent ones",)
 
 
 # the verdict
@@ -208,9 +219,12 @@ def _found(decision: Decision, finding: Finding) -> str:
         f" it is {seen}{counted}"
     )
     row = _row(decision, finding)
-    if finding.side == "estimate" or row is None:
+    if finding.side == "estimate":
         return f"{sentence}, judged by the estimate alone."
-    sure = f"with {words.percent(row.confidence)} confidence"
+    sure = f"with {words.percent(decision.evidence.confidence if row is None else row.confidence)} confidence"
+    if row is None:  # beyond the rates of one table: excesses and costs
+        bound = words.number(finding.bound, finding.rate, finding.of)
+        return f"{sentence}, and {sure} " + ("unbounded." if finding.bound is None else f"{_AS[finding.side]}{bound}.")
     low, high = (words.number(b, finding.rate, finding.of) for b in (row.lower, row.upper))
     if finding.status is Status.INCONCLUSIVE:
         return f"{sentence}, and {sure} each it is at least {low} and at most {high}: too few rows to tell."
@@ -252,7 +266,11 @@ def _next_steps(decision: Decision) -> tuple[str, ...]:
                 " it, if the rate stays as it is"
             )
         elif finding.status is Status.INCONCLUSIVE and finding.passes_with is None:
-            ways.append("no number of further rows settles it at the rate seen")
+            ways.append(
+                "how many more rows would settle it cannot be said"
+                if finding.rate in BEYOND_NOISE
+                else "no number of further rows settles it at the rate seen"
+            )
         if finding.status is Status.FAIL and finding.passes_with is None:
             bound = words.number(finding.bound, finding.rate, finding.of)
             beyond = "" if finding.bound is None else f", and is {_AS[finding.side]}{bound}"

@@ -58,14 +58,14 @@ def cell(of: Cell) -> str:
 def number(value: float | None, of_rate: str, of: str | None = None, signed: bool = False) -> str:
     """A rate or bound in its unit.
 
-    >>> number(0.0301, "nfr"), number(0.2524, "relative_nfr"), number(None, "nfr")
-    ('3.01%', '0.252', 'undefined')
+    >>> number(0.0301, "nfr"), number(0.2524, "relative_nfr"), number(None, "nfr"), number(0.00012, "mean_loss")
+    ('3.01%', '0.252', 'undefined', '0.00012')
     """
     if value is None:
         return "undefined"
     sign = "+" if signed or of_rate == "error_rate_change" else ""
     if not measure(of_rate, of).percent:
-        return f"{value:{sign}.3f}"
+        return f"{value:{sign}.3g}" if 0 < abs(value) < 0.01 else f"{value:{sign},.3f}"
     digits = 3 if 0 < abs(value) < 0.001 else 2
     return f"{value * 100:{sign}.{digits}f}%"
 

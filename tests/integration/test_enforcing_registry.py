@@ -249,6 +249,7 @@ def test_after_a_signed_verdict_mlflows_client_succeeds(world: World, user: str)
     30,
     given="the alias moved since the decision, and somebody sets it on an enforcing server",
     then="refuses the request (403) as a conflict, and says which version the alias is now",
+    exit_code=None,
 )
 def test_a_stale_verdict_is_refused_as_a_conflict(world: World) -> None:
     from mlflow.exceptions import MlflowException
@@ -265,6 +266,7 @@ def test_a_stale_verdict_is_refused_as_a_conflict(world: World) -> None:
     29,
     given="files of the candidate were swapped on an enforcing server after the verdict",
     then="reads them again there, and refuses the request (403) with both digests",
+    exit_code=None,
 )
 def test_files_that_were_swapped_on_the_server_are_refused(world: World) -> None:
     at, new = world.champion(), world.fresh()
@@ -303,6 +305,7 @@ def test_an_override_and_the_way_back(world: World) -> None:
     31,
     given="twenty signed decisions move one alias on an enforcing server at the same moment",
     then="lets one of them through, and refuses nineteen (403) as conflicts",
+    exit_code=None,
 )
 def test_twenty_at_once_are_one_promotion_and_nineteen_conflicts(world: World) -> None:
     at = world.champion()
@@ -444,6 +447,7 @@ def test_without_its_configuration_the_server_refuses_and_with_it_goes_on(world:
     39,
     given="the registry's URI holds a password, and the enforcing server refuses or writes its log",
     then="shows the password nowhere",
+    exit_code=None,
 )
 def test_the_server_never_wrote_a_secret_into_its_log_nor_a_stray_folder(world: World) -> None:
     text = (world.server.folder / "server.log").read_text(errors="replace")

@@ -143,6 +143,26 @@ def test_an_fsspec_uri_is_read() -> None:
         open_table("memory://held/b.parquet")
 
 
+@pytest.mark.fault(
+    39,
+    given="the held-out set is a signed link, and its format is unknown",
+    then="says which ending it does not know, and nothing of the signature",
+    exit_code=12,
+)
+def test_a_signed_link_is_read_by_its_name_and_its_signature_stays_inside() -> None:
+    import fsspec
+
+    with fsspec.open("memory://signed/a.csv?sig=s3cret", "wb") as file:
+        file.write(b"id,label\n1,a\n")
+    with fsspec.open("memory://signed/a.odd?sig=s3cret", "wb") as file:
+        file.write(b"id,label\n1,a\n")
+
+    assert everything("memory://signed/a.csv?sig=s3cret").to_pylist() == [{"id": 1, "label": "a"}]
+    with pytest.raises(EvidenceError, match=r"unknown format '\.odd'") as error:
+        open_table("memory://signed/a.odd?sig=s3cret")
+    assert "s3cret" not in str(error.value)
+
+
 def test_a_file_uri_is_read(tmp_path: Path) -> None:
     pq.write_table(ROWS, tmp_path / "a.parquet")
     assert everything((tmp_path / "a.parquet").as_uri()).num_rows == 10

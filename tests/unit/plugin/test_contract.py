@@ -18,6 +18,9 @@ from gate.plugin.store import GUARDED, HARMLESS, READS, THROUGH_GUARDED
 
 Step = tuple[str, tuple[Any, ...], dict[str, Any]]
 
+# A database does not send webhooks, and there is no such run, model or trace.
+NEVER = {"test_webhook", "link_prompt_version_to_run", "link_prompt_version_to_model", "link_prompts_to_trace"}
+
 LAST: Any = object()
 """Stands for the id of the webhook that was made last."""
 
@@ -213,7 +216,10 @@ def both(place: Any, empty_store: Path, tmp_path: Path, monkeypatch: pytest.Monk
 def test_one_session_gets_the_same_answers_with_the_gate_and_without(both: tuple[Any, Any], tmp_path: Path) -> None:
     gated, ungated = (answers(store, session(tmp_path)) for store in both)
     assert gated == ungated
-    assert sum("Exception" in each for each in gated) > 25, "errors are a part of it"
+    failed = [each for each in gated if re.match(r"\w+\(.*\): \w*(Exception|Error) ", each)]
+    answered = {each.partition("(")[0] for each in gated if each not in failed}
+    assert {each.partition("(")[0] for each in gated} - answered <= NEVER
+    assert len(failed) > 25, "errors are a part of it"
     assert not any("gate: " in each for each in gated)
 
 

@@ -126,7 +126,8 @@ def test_every_route_of_the_server_that_changes_a_registry_ends_in_a_known_metho
 
 # In a process of its own: MLflow's server is made of globals.
 TELL_ROUTES = """
-from mlflow.server import handlers
+from mlflow.server import app, handlers
+from mlflow.server.fastapi_app import create_fastapi_app
 from mlflow.server.graphql.graphql_schema_extensions import Mutation
 words = ("registered-model", "model-version", "prompt", "webhook", "alias", "workspace")
 found = {
@@ -135,6 +136,8 @@ found = {
     if set(methods) - {"GET"} and any(word in path for word in words)
 }
 assert set(Mutation._meta.fields) == {"mlflow_search_datasets", "mlflow_search_runs", "testMutation"}
+newer = {path for path in create_fastapi_app(app).openapi()["paths"] if any(word in path for word in words)}
+assert all("/mlflow/mcp-servers/" in path for path in newer), newer  # a registry of its own, in tables of its own
 print(*found)
 """
 

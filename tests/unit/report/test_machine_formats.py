@@ -170,6 +170,12 @@ def test_without_samples_every_format_is_written(form: str, compared: Compared) 
     then="writes it as text into CSV files, so that no spreadsheet computes it",
     exit_code=None,
 )
+@pytest.mark.fault(
+    36,
+    given="a rule or a class is named with a new line and `::error::`, and the report is one for machines",
+    then="writes it on one line, so that each format reads back as what it is and commands nothing",
+    exit_code=None,
+)
 @pytest.mark.parametrize("names", [HOSTILE, LONG], ids=["hostile", "long"])
 def test_no_class_name_breaks_a_machine_format(names: list[str], compared: Compared) -> None:
     parse_all(compared(named(names), RULES))

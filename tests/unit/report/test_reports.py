@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from report_cases import HOSTILE, LONG, RULES, STORIES, VERDICTS, named, pets, with_hostile
 from rich.cells import cell_len
 
+import gate
 from gate.core.judgement import Severity, Status, Verdict
 from gate.report import markdown, text
 from gate.report.writers import WRITERS
@@ -272,3 +274,27 @@ def test_a_summary_that_would_be_too_large_loses_what_matters_least(compared: Co
     assert len(report.encode()) <= markdown.MOST_BYTES
     assert report.startswith("## REFUSED")
     assert "*Left out, for its size:" in report and "policy" in report.rpartition("Left out")[2]
+
+
+def test_rows_that_belong_together_are_said_to_be_worth_less(compared: Compared) -> None:
+    columns = {**pets(20, 40), "owner": [i // 10 for i in range(1000)]}
+    plain = compared(columns, "  - {id: few-flips, rate: nfr, at_most: 5%}\n")
+    text_ = Path("policy.yaml").read_text().replace("label: y,", "label: y, cluster: owner,")
+    Path("policy.yaml").write_text(text_)
+    judged = gate.compare(columns, policy="policy.yaml", incumbent="old", candidate="new")
+
+    assert "independent ones" not in as_text(plain)
+    assert re.search(r"these 1,000 rows are worth \d+ independent ones", " ".join(as_text(judged).split()))
+
+
+def test_what_goes_beyond_the_noise_is_told_with_its_bound(compared: Compared) -> None:
+    columns = {**pets(60, 40), "again": pets(10, 40)["new"]}
+    compared(columns, "  - {id: few-flips, rate: nfr, at_most: 5%}\n")
+    text_ = Path("policy.yaml").read_text().replace("label: y,", "label: y, noise_floor: [again],")
+    Path("policy.yaml").write_text(text_.replace("rate: nfr", "rate: excess_nfr"))
+    judged = gate.compare(columns, policy="policy.yaml", incumbent="old", candidate="new")
+    told = " ".join(as_text(judged).split())
+
+    assert judged.decision.findings[0].side != "estimate"
+    assert "by the estimate alone" not in told
+    assert re.search(r"NFR beyond the noise of retraining.* with \S+ confidence at (most|least) ", told)
