@@ -93,10 +93,12 @@ def to_bytes(decision: Decision) -> bytes:
 
 
 def sealed(decision: Decision) -> Decision:
-    """The decision with its id: SHA-256 of everything but the id and ``created_at``."""
+    """The decision with its id, which leaves out when it was made, and its seal, which leaves out only itself."""
     parts = _written(decision)
-    found = replace(decision, decision_id=_id(parts))
-    parts["decision_id"] = _encoded(_text(found.decision_id))
+    decision_id = _hash(parts, but=_NOT_IN_ID)
+    parts["decision_id"] = _encoded(_text(decision_id))
+    found = replace(decision, decision_id=decision_id, seal=_hash(parts, but=_NOT_IN_SEAL))
+    parts["seal"] = _encoded(_text(found.seal))
     object.__setattr__(found, _KEPT, _joined(parts))  # no field: a copy with another part is written anew
     return found
 
@@ -104,7 +106,8 @@ def sealed(decision: Decision) -> Decision:
 _MANY: dict[str, Callable[[Any], dict[str, Any]]] = {"cells": _cell, "findings": _finding}
 _AT_ONCE = 1000
 _KEPT = "_canonical"
-_NOT_IN_ID = ("decision_id", "created_at")
+_NOT_IN_ID = ("decision_id", "seal", "created_at")
+_NOT_IN_SEAL = ("seal",)
 
 
 def _parts(plain: dict[str, Any]) -> dict[str, bytes]:
@@ -129,9 +132,9 @@ def _joined(parts: Mapping[str, bytes]) -> bytes:
     return b"".join(_pieces(parts))
 
 
-def _id(parts: Mapping[str, bytes]) -> str:
+def _hash(parts: Mapping[str, bytes], but: Sequence[str]) -> str:
     found = hashlib.sha256()
-    for piece in _pieces({key: text for key, text in parts.items() if key not in _NOT_IN_ID}):
+    for piece in _pieces({key: text for key, text in parts.items() if key not in but}):
         found.update(piece)
     return found.hexdigest()
 
@@ -148,7 +151,7 @@ def read_decision(source: str | os.PathLike[str] | bytes) -> Decision:
     """Read a decision from a file or from its bytes.
 
     UsageError for a file that is absent; EvidenceError for one that is no decision, is of another schema version, or
-    was edited: its content must hash to its id, and its bytes must be those that were written.
+    was edited: its content must hash to its id and seal, and its bytes must be those that were written.
     """
     where = "decision" if isinstance(source, bytes) else os.fspath(source)
     raw = source if isinstance(source, bytes) else _bytes_of(source)
@@ -173,7 +176,8 @@ def read_decision(source: str | os.PathLike[str] | bytes) -> Decision:
         raise EvidenceError(f"not a decision: {at}: {first['msg']}", where=where) from None
     except ValueError as error:  # a number beyond all numbers, where any may stand
         raise EvidenceError(f"not a decision: {error}", where=where) from None
-    if _id(parts) != decision.decision_id or document(decision) != plain or raw != _joined(parts):
+    whole = (_hash(parts, but=_NOT_IN_ID), _hash(parts, but=_NOT_IN_SEAL)) == (decision.decision_id, decision.seal)
+    if not whole or document(decision) != plain or raw != _joined(parts):
         raise EvidenceError(
             "edited: it is not, byte for byte, what its decision_id was made of",
             where=where,

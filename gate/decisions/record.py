@@ -273,10 +273,15 @@ class PolicyRow:
 
 @dataclass(frozen=True)
 class Decision:
-    """The whole record. ``decision_id`` is the SHA-256 of all of it but itself and ``created_at``."""
+    """The whole record.
+
+    ``decision_id`` is the SHA-256 of all of it but itself, ``created_at`` and ``seal``: the same judgement has the same
+    id whenever it is made. ``seal`` is the SHA-256 of all of it but itself, so that an edited time shows too.
+    """
 
     schema_version: int
     decision_id: str
+    seal: str
     created_at: str
     as_of: str
     verdict: Verdict

@@ -96,7 +96,7 @@ class Worker:
                 enlarge(fd)
             with open(log, "wb") as output:
                 process = subprocess.Popen(
-                    [sys.executable, "-I", str(Path(wire.__file__).resolve()), str(their_in), str(their_out)],
+                    [sys.executable, "-I", "-B", str(Path(wire.__file__).resolve()), str(their_in), str(their_out)],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,

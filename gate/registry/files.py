@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from gate.errors import EvidenceError, UsageError
 from gate.registry.arriving import Arrived, arriving
 from gate.registry.connection import Connection
 from gate.registry.lookup import LONGEST_CHAIN, logged_model, model_of_run
-from gate.registry.manifest import BYTE_CODE, DOWNLOAD_NOTE
+from gate.registry.manifest import DOWNLOAD_NOTE
 from gate.registry.refs import ModelRef, parse_ref
 
 
@@ -37,9 +36,6 @@ def download(connection: Connection, ref: ModelRef, to: Path, arrived: Arrived |
             hint="are the artifacts of this registry reachable from this machine?",
         )
     (to / DOWNLOAD_NOTE).unlink(missing_ok=True)
-    for cache in list(to.rglob(BYTE_CODE)):
-        if cache.is_dir():
-            shutil.rmtree(cache)
     return to
 
 

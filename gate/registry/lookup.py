@@ -118,8 +118,10 @@ def logged_model(connection: Connection, model_id: str, where: str) -> Any:
 
 
 def model_of_run(connection: Connection, asked: Asked, where: str) -> tuple[str, str | None]:
-    """Where the files of ``runs:/ID/PATH`` are, and the model's id: a logged model of that name comes first, as in
-    MLflow; else it is a folder of the run's own artifacts, which has no id.
+    """Where the files of ``runs:/ID/PATH`` are, and the model's id: those of the logged model of that name, or else a
+    folder of the run's own artifacts, which has no id.
+
+    EvidenceError where there are both: MLflow loads the one or the other, by the way that it is asked.
     """
     with connection.told(where, connection.tracking_uri):
         try:
@@ -138,6 +140,7 @@ def model_of_run(connection: Connection, asked: Asked, where: str) -> tuple[str,
             )
             for model in page:
                 if model.source_run_id == asked.run_id:
+                    _no_folder_too(connection, f"{run.info.artifact_uri.rstrip('/')}/{name}", asked, where)
                     location = model.artifact_location.rstrip("/")
                     return (f"{location}/{inside}" if inside else location), model.model_id
             token = page.token
@@ -147,6 +150,15 @@ def model_of_run(connection: Connection, asked: Asked, where: str) -> tuple[str,
         if not connection.artifacts(location).list_artifacts():
             raise EvidenceError(f"run {asked.run_id} has no model {asked.path!r}", where=where)
         return location, None
+
+
+def _no_folder_too(connection: Connection, folder: str, asked: Asked, where: str) -> None:
+    if connection.artifacts(folder).list_artifacts():
+        raise EvidenceError(
+            f"run {asked.run_id} has a logged model and a folder of artifacts, both called {asked.path!r}",
+            where=where,
+            hint="which of them is loaded is not certain: register the logged model by its own URI, models:/m-...",
+        )
 
 
 def _newest(connection: Connection, asked: Asked, where: str) -> Any:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from gate.errors import EvidenceError
 
-# Written into a model's folder by use, not by its author: MLflow's note of what it downloaded, Python's byte code.
+# Written into a model's folder by a download, not by its author: MLflow's note of what it downloaded.
 DOWNLOAD_NOTE = "registered_model_meta"
-BYTE_CODE = "__pycache__"
 
 _CHUNK = 1 << 20
 
@@ -31,9 +30,10 @@ def model_digest(folder: Path) -> str:
     """The SHA-256 over all files of a model's folder.
 
     64 hex digits over the sorted (relative path, size in bytes, SHA-256 of the bytes) of every file. Names count;
-    times, permissions and empty folders do not. ``registered_model_meta`` at the top and ``__pycache__`` folders are
-    left out, since using a model writes them. A folder that is absent or has no files, a link that leaves it or leads
-    nowhere, and anything that is not a plain file or folder raise :class:`~gate.errors.EvidenceError`.
+    times, permissions and empty folders do not. ``registered_model_meta`` at the top is left out, since a download
+    writes it. ``__pycache__`` is not: Python runs what is in there in place of the source beside it. A folder that is
+    absent or has no files, a link that leaves it or leads nowhere, and anything that is not a plain file or folder
+    raise :class:`~gate.errors.EvidenceError`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as name:
@@ -85,8 +85,6 @@ def _entries(folder: Path, root: Path) -> Iterator[FileEntry]:
             if entry.is_symlink():
                 _stay_inside(folder / path, root)
             if entry.is_dir():
-                if entry.name == BYTE_CODE:
-                    continue
                 real = Path(entry.path).resolve()
                 if real in above:
                     raise EvidenceError("a link that leads back to a folder above it", where=entry.path)

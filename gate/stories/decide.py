@@ -248,6 +248,7 @@ def decided(
     decision = Decision(
         schema_version=SCHEMA_VERSION,
         decision_id="",
+        seal="",
         created_at=written,
         as_of=today,
         verdict=verdict_,

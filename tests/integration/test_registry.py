@@ -254,19 +254,44 @@ def test_a_download_leaves_the_folder_of_a_local_store_as_it_was(sqlite_registry
     assert (model_digest(store), sorted(store.rglob("*"))) == (before, listing)
 
 
-def test_byte_code_that_the_digest_leaves_out_is_not_downloaded(
+def test_byte_code_is_downloaded_and_counts_as_a_consumer_would_run_it(
     sqlite_registry: str, tmp_path: Path, in_an_empty_folder: Path
 ) -> None:
     registry, client = _own_store(sqlite_registry, tmp_path)
     ref = registry.resolve("1", model="digits", role="candidate")
     source = registry.download(ref, tmp_path / "tampered")
+    before = model_digest(source)
     (source / "code" / "__pycache__").mkdir(parents=True)
     (source / "code" / "__pycache__" / "features.cpython-311.pyc").write_bytes(b"malice")
     (source / "registered_model_meta").write_text("model_name: digits")
     client.create_model_version("digits", source.as_uri())
     copy = registry.download(registry.resolve("latest", model="digits", role="candidate"), tmp_path / "copy")
-    assert not list(copy.rglob("*.pyc")) and not (copy / "registered_model_meta").exists()
-    assert model_digest(copy) == model_digest(source)
+    assert list(copy.rglob("*.pyc")) and not (copy / "registered_model_meta").exists()
+    assert model_digest(copy) == model_digest(source) != before
+
+
+def test_a_run_with_a_model_and_a_folder_of_one_name_is_refused(
+    sqlite_registry: str, tmp_path: Path, in_an_empty_folder: Path
+) -> None:
+    registry, client = _own_store(sqlite_registry, tmp_path)
+    version = client.get_model_version("digits", "1")
+    model = client.get_logged_model(version.model_id or version.source.rpartition("/")[2])
+    run_id, name = str(model.source_run_id), model.name
+    client.create_model_version("digits", f"runs:/{run_id}/{name}", run_id)
+    found = registry.resolve("latest", model="digits", role="candidate")
+    registry.download(found, tmp_path / "one")
+
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "MLmodel").write_text("flavors: {}")
+    client.log_artifacts(run_id, str(other), name)
+    try:
+        with pytest.raises(EvidenceError, match="both called"):
+            registry.download(found, tmp_path / "two")
+        with pytest.raises(EvidenceError, match="both called"):
+            registry.resolve(f"runs:/{run_id}/{name}", model=None, role="candidate")
+    finally:  # the files are those of all tests
+        shutil.rmtree(Path(client.get_run(run_id).info.artifact_uri.removeprefix("file://")) / name)
 
 
 def test_a_version_whose_files_are_gone_is_an_error(sqlite_registry: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from gate.core.flips import FlipTable, count, merge, row_digest
 from gate.core.judgement import Cell, DecideOn, Finding, Findings, Severity, Source, Status, Verdict, verdict
 from gate.core.outcomes import Codes, Outcomes, Scores, Shown
 from gate.core.scored import count_scores, merge_scores
-from gate.core.weights import check_weights
+from gate.core.weights import check_weights, count_weights, merge_weights
 
 # incumbent right, candidate right, same output: 0 is two wrong answers that differ
 COLUMN = {0: 4, 1: 3, 2: 2, 3: 2, 4: 1, 5: 1, 6: 0, 7: 0}
@@ -93,6 +93,20 @@ def test_one_cluster_alone_has_a_chi_square_of_one_whatever_it_did():
 def test_more_flips_both_ways_than_rows_cannot_be():
     with pytest.raises(ValueError, match="^a cluster's flips must be at least 0 and together at most its rows$"):
         durkalski([1], [1], [1])
+
+
+def test_weights_of_shards_add_to_those_of_all_rows_though_their_cells_differ():
+    _, cell, bits, weight = drawn(5)
+    whole = count_weights(weight, cell, bits)
+    renamed = Codes(np.where(cell.codes < 0, -1, 3 - cell.codes), cell.values[::-1])  # the same cells, turned round
+    parts = [
+        count_weights(weight[at], Codes(of.codes[at], of.values), bits[at])
+        for at, of in ((slice(0, 90), cell), (slice(90, 200), renamed), (slice(200, None), cell))
+    ]
+    found = merge_weights(parts)
+    assert found.values == whole.values
+    assert (found.sums == whole.sums).all() and (found.squares == whole.squares).all()
+    assert sum(found.sums.ravel().tolist()) * UNIT == sum(Fraction(w) for w in weight[cell.codes >= 0])
 
 
 # exact sums

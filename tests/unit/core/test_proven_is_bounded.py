@@ -84,6 +84,27 @@ def test_a_ratio_of_rows_in_clusters_is_proven_by_the_bounds_that_know_of_them(k
             held_against(kind, counts, bound * nudge, at_most)
 
 
+@pytest.mark.parametrize("kind", RATIOS, ids=lambda kind: kind.name)
+def test_a_ratio_of_rows_in_clusters_is_tested_at_what_its_two_shares_are_worth(kind):
+    rows = cells([(900, 10, 20, 50, 20), (200, 2, 2, 40, 3), (150, 1, 9, 12, 1)])
+    under = EffectiveCounts.of(rows.times(0.4), np.array([3.0, 1.0, 8.0]))
+    counts = EffectiveCounts.of(rows.times(0.3), np.array([6.0, 2.5, 1.0]), under)
+    lower, upper = kind.bounds(counts, 0.95)
+    assert kind.better_than(counts, upper).tolist() == pytest.approx([0.05] * 3, abs=1e-6)
+    assert kind.worse_than(counts, lower).tolist() == pytest.approx([0.05] * 3, abs=1e-6)
+    assert (kind.better_than(counts, upper * 1.1) < 0.05).all() and (kind.worse_than(counts, lower / 1.1) < 0.05).all()
+
+
+@pytest.mark.parametrize("kind", RATES.values(), ids=lambda kind: f"{kind.name}-{kind.of}")
+def test_it_is_sure_enough_exactly_past_the_bound_on_the_side_of_the_limit(kind):
+    counts = cells([(900, 10, 20, 50, 20), (200, 2, 2, 40, 3)])
+    value, (lower, upper) = kind.value(counts), kind.bounds(counts, 0.95)
+    for below, bound in ((True, upper), (False, lower)):
+        for share in (0.5, 0.99, 1.01, 1.5):
+            limit = value + share * (bound - value)
+            assert ((kind.sureness(counts, limit, below, 0.95) >= 0) == (share > 1)).all(), (below, share)
+
+
 def test_a_candidate_without_errors_keeps_every_relative_limit_that_lies_above_what_chance_could_give():
     relative = rate("relative_nfr")
     kept, broken = relative.proven(cells([(900, 0, 100, 0, 0)]), np.array([5.0]), True, 0.95)

@@ -66,3 +66,8 @@ def test_the_bounds_of_a_change_and_of_the_change_back_are_mirrored_down_to_one_
     for b, c, n in ((1, 0, 1), (2, 1, 4), (0, 0, 1), (9, 0, 9), (30, 12, 400)):
         one, other = tango(b, c, n, 0.9), tango(c, b, n, 0.9)
         assert float(one.lower) == pytest.approx(-float(other.upper), abs=1e-9)
+
+
+def test_without_a_flip_there_is_no_difference_to_be_seen():
+    assert float(mcnemar_asymptotic(0, 0)) == 1.0
+    assert mcnemar_asymptotic([0, 3], [0, 3]).tolist() == [1.0, 1.0]

@@ -86,13 +86,18 @@ def test_a_name_with_a_line_break_cannot_pass_for_two_files(tmp_path: Path) -> N
     assert model_digest(one) != model_digest(two)
 
 
-def test_what_using_a_model_writes_does_not_change_the_digest(model: Path) -> None:
+def test_what_a_download_writes_does_not_change_the_digest(model: Path) -> None:
     before = model_digest(model)
     (model / "registered_model_meta").write_bytes(b"model_name: fraud\nmodel_version: 7\n")
-    (model / "code" / "fraud" / "__pycache__").mkdir()
-    (model / "code" / "fraud" / "__pycache__" / "features.cpython-311.pyc").write_bytes(b"\x00")
     (model / "logs").mkdir()
     assert model_digest(model) == before
+
+
+def test_byte_code_counts_since_python_runs_it_in_place_of_the_source(model: Path) -> None:
+    before = model_digest(model)
+    (model / "code" / "fraud" / "__pycache__").mkdir()
+    (model / "code" / "fraud" / "__pycache__" / "features.cpython-311.pyc").write_bytes(b"\x00")
+    assert model_digest(model) != before
 
 
 def test_only_the_note_at_the_top_is_left_out(model: Path) -> None:
