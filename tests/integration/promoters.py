@@ -100,4 +100,5 @@ def main() -> None:
         print(json.dumps(answers), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
