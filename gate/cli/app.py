@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -93,7 +94,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (BrokenPipeError, SystemExit):
         # Whoever read our output has gone (click makes a SystemExit of that), or some library wanted to leave with a
         # code of its own: the result was not heard, so it does not count.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _hang_up()
         return int(ExitCode.INTERNAL)
     except Exception as error:  # the last resort: an uncaught error must not look like a verdict
         if "-v" in given or "--verbose" in given:
@@ -105,4 +106,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
             "  -> nothing was decided; run again with -v to see where",
             err=True,
         )
+        _hang_up()
         return int(ExitCode.INTERNAL)
+
+
+def _hang_up() -> None:
+    """What is left to be written goes nowhere: at its exit Python would try again, fail, and exit with its own code."""
+    with suppress(OSError, ValueError):  # there may be no such file any more, or never was one
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

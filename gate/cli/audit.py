@@ -44,9 +44,9 @@ def command(
 ) -> int:
     """List every move of an alias of the model NAME with the decision behind it, and what has none.
 
-    Overrides, unfinished moves and what an enforcing registry refused are listed apart. Exits with 0 if a decision
-    stands behind all of it, with 12 if not: an alias that is not where the last recorded move left it, a gap between
-    two moves, a version in use without a verdict. What is refused is read from the registry's database, not over REST.
+    Overrides, unfinished moves and what an enforcing registry refused are listed apart. Exits with 0 if every
+    move is explained, with 12 if not: an alias that is not where the last recorded move left it, a gap between two
+    moves, a version in use without a verdict. What is refused is read from the registry's database, not over REST.
 
     \b
     gate audit fraud --since 2026-11-01
@@ -117,22 +117,30 @@ def _lines(found: Audit) -> Iterator[str]:
         yield "Without the journal of an enforcing registry: this is what promoters themselves recorded."
     elif not found.unexplained:
         yield "The journal of the enforcing registry says the same."
-    yield "Not all of it is explained." if found.unexplained else "A decision stands behind all of it."
+    yield "Not all of it is explained." if found.unexplained else _explained(found)
+
+
+def _explained(found: Audit) -> str:
+    kinds = [event.kind for event in found.events if event.made]
+    counts = [(kinds.count(kind), kind) for kind in ("promotion", "rollback", "override")]
+    told = ", ".join(f"{number} {kind}{'' if number == 1 else 's'}" for number, kind in counts if number)
+    return f"Every move is explained: {told}." if told else "There is no move to explain."
 
 
 def _event(event: Event) -> Iterator[str]:
     """A move in a line, and what it rests on in those below."""
     mark = {"override": "OVERRIDE", None: "NO DECISION"}.get(event.kind, event.kind or "")
     yield f"{event.at}  {mark:<11}  {_went(event)}" + ("  (unfinished)" if event.unfinished else "")
-    who = [event.by or "", f"as {event.actor}" if event.actor not in (None, "-", event.by) else ""]
+    seen = event.by if event.actor is None else event.actor if event.actor != "-" else None
     rests = [
-        ("by", " ".join(part for part in who if part)),
+        ("by", seen),
+        ("recorded by", event.by if event.by != seen else None),
         ("decision", event.decision_id),
         ("signed by", event.signed_by or ("nobody" if event.kind else None)),
         ("ticket", event.ticket),
         ("reason", event.reason),
     ]
-    yield from (f"    {name:<9}  {value}" for name, value in rests if value)
+    yield from (f"    {name:<11}  {value}" for name, value in rests if value)
 
 
 def _went(event: Event) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from gate.cli import options
@@ -15,9 +13,9 @@ def command() -> None:
 
 
 @command.command("new")
-@click.argument("name", type=click.Path(path_type=Path))
+@click.argument("name", type=click.Path())  # as it is typed: an empty path would be the folder
 @options.loudness
-def new_command(name: Path, quiet: bool, verbose: bool) -> int:
+def new_command(name: str, quiet: bool, verbose: bool) -> int:
     """Make a key pair: NAME signs, NAME.pub verifies.
 
     NAME is the private key: keep it secret, and where no model runs. NAME.pub is the public one: give it to servers

@@ -63,8 +63,10 @@ def new_keys(path: str | os.PathLike[str]) -> tuple[Path, Path]:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
     private = Path(path)
-    if not private.name:
-        raise UsageError("no name for a key", where=str(private), hint="as in gate keys new keys/ci")
+    if not os.fspath(path).strip():
+        raise UsageError("a key needs a name, and this is empty", where="NAME", hint="as in gate keys new keys/ci")
+    if private.is_dir():
+        raise UsageError("a folder, and no name for a key", where=str(private), hint=f"as in {private / 'ci'}")
     if private.suffix == ".pub":
         raise UsageError(
             "that is a name for a public key", where=str(private), hint=f"give the pair's: {private.with_suffix('')}"

@@ -42,6 +42,12 @@ class Book(Protocol):
     def arrival(self, model: str, alias: str, version: int) -> Attempt | None:
         """The newest move by which an alias came to a version."""
 
+    def writing_of(self, model: str, tag: str) -> Attempt | None:
+        """The change by which a tag of the registered model first came."""
+
+    def was_refused(self, model: str, alias: str, version: int, since: Attempt) -> bool:
+        """Whether a move of the alias to the version was refused after another change."""
+
 
 class Carried(MlflowException):
     """A :class:`~gate.errors.GateError` on its way through MLflow's session, which would hide any other error."""
@@ -120,6 +126,14 @@ class SqlBook:
         with self._session() as session:
             return journal.arrival(session, model, alias, version)
 
+    def writing_of(self, model: str, tag: str) -> Attempt | None:
+        with self._session() as session:
+            return journal.writing_of(session, model, tag)
+
+    def was_refused(self, model: str, alias: str, version: int, since: Attempt) -> bool:
+        with self._session() as session:
+            return journal.was_refused(session, model, alias, version, since.number or 0)
+
 
 class RestBook:
     """A server elsewhere: no lock, no journal; of the moves is known what their promoters wrote into tags."""
@@ -144,6 +158,12 @@ class RestBook:
 
     def arrival(self, model: str, alias: str, version: int) -> Attempt | None:
         return next((move for move in self._moves(model, alias) if move.after == version), None)
+
+    def writing_of(self, model: str, tag: str) -> None:
+        """The server's own journal says, and is not read from here."""
+
+    def was_refused(self, model: str, alias: str, version: int, since: Attempt) -> bool:
+        return False
 
     def _moves(self, model: str, alias: str) -> list[Attempt]:
         """Newest first."""

@@ -6,16 +6,16 @@ Where anything in the file is wrong, all of it is: nothing can be told from it, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from fnmatch import fnmatchcase
 from pathlib import Path as FilePath
 from typing import Any
 
 from gate.decisions.keys import PublicKey, read_public
 from gate.decisions.times import age
 from gate.errors import Problem, UsageError, did_you_mean
+from gate.plugin.patterns import matches, may_meet, never_a_model, never_an_alias
 from gate.policy.source import Document, Path
 
 ANY_POLICY = "any"
@@ -27,7 +27,6 @@ KEYS = ("models", "aliases", "keys", "override_keys", "policies", "environment",
 
 _NEEDED = ("models", "aliases", "keys", "policies")
 _SHA_256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_ALIAS = re.compile(r"[\w\-*?\[\]!]+")
 
 Mistake = tuple[Path, str]
 
@@ -63,11 +62,11 @@ class Enforcement:
 
     def on_model(self, model: str) -> tuple[Rule, ...]:
         """The entries about a name; none: it is not protected."""
-        return tuple(rule for rule in self.rules if _matches(model, rule.models))
+        return tuple(rule for rule in self.rules if matches(model, rule.models))
 
     def on_alias(self, model: str, alias: str) -> tuple[Rule, ...]:
         """The entries about an alias of a name; none: it is not protected."""
-        return tuple(rule for rule in self.on_model(model) if _matches(alias, rule.aliases))
+        return tuple(rule for rule in self.on_model(model) if matches(alias, rule.aliases))
 
 
 def parse(document: Document, file: str) -> Enforcement:
@@ -80,21 +79,44 @@ def parse(document: Document, file: str) -> Enforcement:
       -> whose signature counts? gate keys new makes a pair
     """
     problems = [Problem(found, f"{file}:{at.line}:{at.column}") for at, found in document.mistakes]
-    rules: list[Rule] = []
+    rules: dict[int, Rule] = {}
     if not problems:
         folder = FilePath(file).parent
         for path, found in _mistakes(document.data):
             problems.append(_problem(document, file, path, found))
-        for index, entry in enumerate(_entries(document.data)):
+        for index, entry in _entries(document.data):
             try:
-                rules.append(_rule(entry, folder))
+                rules[index] = _rule(entry, folder)
             except UsageError as error:
                 at = document.at(("protect", index, "keys"))
                 where = f"{file}:{at.line}:{at.column}"
                 problems += [Problem(f"{each.where}: {each.found}", where, each.hint) for each in error.problems]
+        for path, found in _never_met_together(rules):
+            problems.append(_problem(document, file, path, found))
     if problems:
         raise UsageError(problems=problems)
-    return Enforcement(tuple(rules))
+    return Enforcement(tuple(rules.values()))
+
+
+def _never_met_together(rules: Mapping[int, Rule]) -> Iterator[Mistake]:
+    """Each entry about an alias must be met; two that no decision can meet would let nothing through for ever."""
+    for index, rule in rules.items():
+        for earlier, other in rules.items():
+            if earlier >= index or not (may_meet(rule.models, other.models) and may_meet(rule.aliases, other.aliases)):
+                continue
+            for key in ("environment", "keys", "policies", "registries"):
+                if _exclude(key, rule, other):
+                    found = f"no decision meets this and protect[{earlier}].{key}, and both may be about one alias"
+                    yield ("protect", index, key), found
+
+
+def _exclude(key: str, rule: Rule, other: Rule) -> bool:
+    if key == "environment":
+        return rule.environment != other.environment
+    if key == "keys":
+        return {each.keyid for each in rule.keys}.isdisjoint(each.keyid for each in other.keys)
+    mine, its = (rule.policies, other.policies) if key == "policies" else (rule.registries, other.registries)
+    return mine is not None and its is not None and mine.isdisjoint(its)
 
 
 def _problem(document: Document, file: str, path: Path, found: str) -> Problem:
@@ -134,9 +156,11 @@ def _of_entry(entry: Any, path: Path) -> Iterator[Mistake]:
         if isinstance(name, str) and re.search("[/:]", name):
             found = f"no model can be called {name!r}; write its name alone, such as fraud or credit-*"
             yield (*path, "models", index), found
+        elif _is_text(name) and never_a_model(name):
+            yield (*path, "models", index), f"no model is meant by {name!r}: {never_a_model(name)}"
     for index, name in enumerate(_list(entry.get("aliases"))):
-        if isinstance(name, str) and not _ALIAS.fullmatch(name):
-            yield (*path, "aliases", index), f"no alias can be called {name!r}; write champion, not @champion"
+        if _is_text(name) and never_an_alias(name):
+            yield (*path, "aliases", index), f"no alias can be called {name!r}: {never_an_alias(name)}"
     policies = entry.get("policies", ANY_POLICY)
     if policies != ANY_POLICY:
         yield from _texts(policies, (*path, "policies"))
@@ -209,17 +233,17 @@ def _age(text: Any) -> timedelta:
         return DEFAULT_AGE
 
 
-def _entries(data: Any) -> list[dict[str, Any]]:
-    return [
-        entry for entry in _list(data.get("protect") if isinstance(data, dict) else None) if isinstance(entry, dict)
-    ]
+def _entries(data: Any) -> list[tuple[int, dict[str, Any]]]:
+    """With their places in the list."""
+    protect = _list(data.get("protect") if isinstance(data, dict) else None)
+    return [(index, entry) for index, entry in enumerate(protect) if isinstance(entry, dict)]
 
 
 def key_files(data: Any) -> list[str]:
     """The key files that the data of an enforcement file names, relative to it."""
     return [
         name
-        for entry in _entries(data)
+        for _, entry in _entries(data)
         for kind in ("keys", "override_keys")
         for name in _list(entry.get(kind))
         if _is_text(name)
@@ -240,7 +264,3 @@ def _is_text(value: Any) -> bool:
 
 def _noun(found: Any) -> str:
     return "nothing" if found is None else "a list" if isinstance(found, list) else repr(found)
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -13,24 +13,25 @@ from typing import Any, NoReturn
 from urllib.parse import urlparse
 
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.artifact.utils.models import _parse_model_uri
 from mlflow.utils.validation import _validate_model_version
 
 from gate.decisions import tags
 from gate.decisions.moves import from_text
 from gate.decisions.times import stamp
-from gate.errors import ConflictError, EvidenceError, GateError
+from gate.errors import ConflictError, EvidenceError, GateError, UsageError
 from gate.plugin import reserved
 from gate.plugin.book import Book, Carried
-from gate.plugin.enforcement import Rule
+from gate.plugin.enforcement import Enforcement, Rule
 from gate.plugin.files import ModelFiles
 from gate.plugin.guard import PROMOTE, Grounds, Standing, check_files, digest_of, grounds_to_move
-from gate.plugin.journal import Attempt
+from gate.plugin.journal import SET_ALIAS, SET_MODEL_TAG, Attempt
 from gate.plugin.watched import EnforcementFile
 
 _logger = logging.getLogger(__name__)
 
+_HIGHEST = 2**31 - 1  # MLflow keeps the number of a version in an INTEGER
 _AS_IT_IS = "None", "Archived"
 _UNPROTECT = "whoever keeps the server may take the name out of the enforcement file"
 
@@ -40,22 +41,42 @@ class Gatekeeper:
 
     Each method has the arguments of the store's, and ``do``, which does what was asked for and is called at most once.
     What is refused raises MLflow's PERMISSION_DENIED (HTTP 403) with the reason and what to run. Where the enforcement
-    file cannot be read, everything that would be guarded on a protected name is refused on every name.
+    file cannot be read, everything that would be guarded on a protected name is refused on every name; why, which may
+    name folders of the server, is for its log, unless the caller is ``at_home``: in the process that reads the file.
     """
 
-    def __init__(self, store: Any, book: Book, files: ModelFiles, enforcement: EnforcementFile) -> None:
+    def __init__(
+        self, store: Any, book: Book, files: ModelFiles, enforcement: EnforcementFile, *, at_home: bool = False
+    ) -> None:
         self._store = store
         self._book = book
         self._files = files
         self._enforcement = enforcement
+        self._at_home = at_home
+        self._told: str | None = None
+
+    def _rules(self) -> Enforcement:
+        """What the enforcement file says now."""
+        try:
+            return self._enforcement.now()
+        except UsageError as error:
+            if self._at_home:
+                raise
+            if self._told != str(error):  # once, and not with every request
+                self._told = str(error)
+                _logger.error("the gate refuses every guarded call until this is mended:\n%s", error)
+            raise EvidenceError(
+                "the server's enforcement file is not usable, so nothing that is guarded is done",
+                hint="ask the server's administrator; the server's log lists what is wrong",
+            ) from None
 
     # -- what a signed decision allows ---------------------------------------------------------------------------------
 
     def set_alias(self, model: str, alias: str, version: Any, do: Callable[[], None]) -> None:
-        with self._judged("set_alias", model, version=version, alias=alias) as noted:
-            rules = self._enforcement.now().on_alias(model, alias)
+        with self._judged(SET_ALIAS, model, version=version, alias=alias) as noted:
+            rules = self._rules().on_alias(model, alias)
             if rules:
-                self._move(noted, rules, model, alias, _validate_model_version(version), do)
+                self._move(noted, rules, model, alias, _number(model, version), do)
                 return
         do()
 
@@ -74,7 +95,13 @@ class Gatekeeper:
             if standing.at == version:
                 self._book.write(noted.row(allowed=True, before=version, after=version))
                 return
-            again = grounds_to_move(rules, standing, _now())
+            # The files took their time: whose key was taken out of use meanwhile moves nothing.
+            latest = self._rules().on_alias(model, alias)
+            if not latest:
+                raise ConflictError(
+                    f"@{alias} is protected no more since a moment ago", where=f"models:/{model}", hint="run it again"
+                )
+            again = grounds_to_move(latest, standing, _now())
             if grounds is None or again.digest != grounds.digest:
                 raise ConflictError(
                     f"@{alias} or the decision behind it changed in this moment",
@@ -120,7 +147,7 @@ class Gatekeeper:
 
     def delete_alias(self, model: str, alias: str, do: Callable[[], None]) -> None:
         with self._judged("delete_alias", model, alias=alias):
-            if self._enforcement.now().on_alias(model, alias):
+            if self._rules().on_alias(model, alias):
                 _refuse(
                     f"models:/{model}@{alias}",
                     "a protected alias moves and is not deleted",
@@ -130,7 +157,7 @@ class Gatekeeper:
 
     def transition_stage(self, model: str, version: Any, do: Callable[[], Any]) -> Any:
         with self._judged("transition_stage", model, version=version):
-            if self._enforcement.now().on_model(model):
+            if self._rules().on_model(model):
                 _refuse(
                     f"models:/{model}/{version}",
                     "versions of a protected model change no stage: who loads by stage would get another one unseen",
@@ -140,7 +167,7 @@ class Gatekeeper:
 
     def rename(self, model: str, new_name: str, do: Callable[[], Any]) -> Any:
         with self._judged("rename", model):
-            enforcement = self._enforcement.now()
+            enforcement = self._rules()
             for name in (model, new_name):
                 if enforcement.on_model(name):
                     _refuse(f"models:/{model}", f"{name!r} is protected: its models keep their name", _UNPROTECT)
@@ -148,7 +175,7 @@ class Gatekeeper:
 
     def delete_model(self, model: str, do: Callable[[], None]) -> None:
         with self._judged("delete_model", model):
-            if self._enforcement.now().on_model(model):
+            if self._rules().on_model(model):
                 _refuse(f"models:/{model}", "a protected model is not deleted", _UNPROTECT)
         do()
 
@@ -156,9 +183,9 @@ class Gatekeeper:
 
     def delete_version(self, model: str, version: Any, do: Callable[[], None]) -> None:
         with self._judged("delete_version", model, version=version) as noted:
-            enforcement = self._enforcement.now()
+            enforcement = self._rules()
             if enforcement.on_model(model):
-                number = _validate_model_version(version)
+                number = _number(model, version)
                 with self._book.exclusive(model):
                     stage = self._store.get_model_version(model, str(number)).current_stage
                     for alias, at in self._store.get_registered_model(model).aliases.items():
@@ -188,7 +215,7 @@ class Gatekeeper:
         origin = _origin(source)
         if origin not in (None, model):
             with self._judged("copy_version", model):
-                if self._enforcement.now().on_model(model):
+                if self._rules().on_model(model):
                     _refuse(
                         f"models:/{model}",
                         f"a version of {origin!r} is not copied into a protected name",
@@ -200,7 +227,7 @@ class Gatekeeper:
         forged = [tag.key for tag in preset or () if reserved.is_reserved(tag.key)]
         if forged:
             with self._judged(action, model, tag=forged[0]):
-                if self._enforcement.now().on_model(model):
+                if self._rules().on_model(model):
                     _refuse(
                         f"models:/{model}",
                         f"the tag {forged[0]} is the gate's, and not for setting on creation",
@@ -215,9 +242,9 @@ class Gatekeeper:
             return
         alias = reserved.alias_of(tag.key)
         with self._judged("set_version_tag", model, version=version, alias=alias, tag=tag.key) as noted:
-            enforcement = self._enforcement.now()
+            enforcement = self._rules()
             if enforcement.on_model(model):
-                number = _validate_model_version(version)
+                number = _number(model, version)
                 with self._book.exclusive(model):
                     found = self._store.get_model_version(model, str(number)).tags
                     known = reserved.Known(model, number, found, {})
@@ -231,8 +258,8 @@ class Gatekeeper:
         if not reserved.is_reserved(tag.key):
             do()
             return
-        with self._judged("set_model_tag", model, alias=reserved.alias_of(tag.key), tag=tag.key) as noted:
-            enforcement = self._enforcement.now()
+        with self._judged(SET_MODEL_TAG, model, alias=reserved.alias_of(tag.key), tag=tag.key) as noted:
+            enforcement = self._rules()
             if enforcement.on_model(model):
                 with self._book.exclusive(model):
                     known = self._known(model, tag)
@@ -249,12 +276,29 @@ class Gatekeeper:
         if not tag.key.startswith(tags.MOVE):
             return known
         move = from_text(tag.value, where=f"models:/{model}, tag {tag.key}")
-        used = move.statement_digest and self._book.use_of(model, move.alias, move.statement_digest)
-        at = self._at(found, move.alias)
-        known = replace(known, version=move.version, at=at, moved_since=bool(used))
+        written = self._book.writing_of(model, tag.key)
+        known = replace(
+            known,
+            version=move.version,
+            at=self._at(found, move.alias),
+            used=self._book.use_of(model, move.alias, move.statement_digest) if move.statement_digest else None,
+            written=written,
+        )
         if move.version is None:
             return known
-        return replace(known, version_tags=self._store.get_model_version(model, str(move.version)).tags)
+        refused = written is not None and self._book.was_refused(model, move.alias, move.version, written)
+        known = replace(known, refused_since=refused)
+        try:
+            number = _number(model, move.version)
+            return replace(
+                known,
+                version_tags=self._store.get_model_version(model, str(number)).tags,
+                standing=self._standing(model, move.alias, number),
+            )
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                raise
+            return known  # deleted since, or never there
 
     def delete_tag(self, model: str, version: Any, key: str, do: Callable[[], None]) -> None:
         """Of a version; of the model itself where ``version`` is None."""
@@ -262,7 +306,7 @@ class Gatekeeper:
             do()
             return
         with self._judged("delete_tag", model, version=version, alias=reserved.alias_of(key), tag=key) as noted:
-            if self._enforcement.now().on_model(model):
+            if self._rules().on_model(model):
                 reserved.check_removal(model, key)
                 with self._book.exclusive(model):
                     do()
@@ -306,7 +350,8 @@ class Gatekeeper:
         self._record(noted.row(reason=str(error)))
         kind = "conflict" if isinstance(error, ConflictError) else "refused"
         more = f"\n(and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
-        raise MlflowException(f"gate: {kind}: {error.problems[0]}{more}", error_code=PERMISSION_DENIED) from None
+        told = f"gate: {kind}: {error.problems[0]}{more}".encode("utf-8", "backslashreplace").decode("utf-8")
+        raise MlflowException(told, error_code=PERMISSION_DENIED) from None
 
     def _record(self, attempt: Attempt) -> None:
         try:
@@ -326,9 +371,19 @@ class _Noted:
         said = {**self.facts, **also}
         try:
             version = None if said.get("version") is None else int(said["version"])
-        except (TypeError, ValueError):  # a caller may send anything
+        except (TypeError, ValueError, OverflowError):  # a caller may send anything
+            version = None
+        if version is not None and abs(version) > _HIGHEST:
             version = None
         return Attempt(**{**said, "version": version, "at": stamp(_now()), "actor": _caller()})
+
+
+def _number(model: str, version: Any) -> int:
+    """The number of a version; EvidenceError for one that no database has room for."""
+    number = _validate_model_version(version)
+    if abs(number) > _HIGHEST:
+        _refuse(f"models:/{model}", "there is no such version: its number is too long", "name one that is there")
+    return int(number)
 
 
 def _origin(source: str) -> str | None:

@@ -15,6 +15,9 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, St
 
 from gate.registry.journal import TABLE
 
+SET_ALIAS, SET_MODEL_TAG = "set_alias", "set_model_tag"
+"""What the rows of moves, and of tags of the registered model, have for ``action``."""
+
 _LONGEST_REASON = 2000
 _LONGEST_NAME = 256
 
@@ -84,11 +87,18 @@ def make_table(engine: sqlalchemy.Engine) -> None:
 def write(session: Any, attempt: Attempt) -> None:
     """Add a row, in the transaction of an open session (or connection)."""
     cut = {
-        name: value[: _LONGEST_REASON if name == "reason" else _LONGEST_NAME] if isinstance(value, str) else value
+        name: _writable(value)[: _LONGEST_REASON if name == "reason" else _LONGEST_NAME]
+        if isinstance(value, str)
+        else value
         for name, value in vars(attempt).items()
         if name != "number"
     }
     session.execute(_ROWS.insert().values(**cut))
+
+
+def _writable(value: str) -> str:
+    """A text as every database takes it: what is no character is spelled out."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
 
 
 def last_move(session: Any, model: str, alias: str) -> Attempt | None:
@@ -104,6 +114,28 @@ def use_of(session: Any, model: str, alias: str, statement_digest: str) -> Attem
 def arrival(session: Any, model: str, alias: str, version: int) -> Attempt | None:
     """The newest row of a move by which an alias came to a version; None where there is none."""
     return _newest_move(session, model, alias, _ROWS.c.after == version)
+
+
+def writing_of(session: Any, model: str, tag: str) -> Attempt | None:
+    """The row by which a tag of the registered model first came; None where there is none."""
+    query = select(_ROWS).where(
+        _ROWS.c.model == model, _ROWS.c.tag == tag, _ROWS.c.action == SET_MODEL_TAG, _ROWS.c.allowed
+    )
+    row = session.execute(query.order_by(_ROWS.c.number).limit(1)).first()
+    return None if row is None else _attempt(row)
+
+
+def was_refused(session: Any, model: str, alias: str, version: int, since: int) -> bool:
+    """Whether a move of an alias to a version was refused after the row ``since``."""
+    query = select(_ROWS.c.number).where(
+        _ROWS.c.model == model,
+        _ROWS.c.alias == alias,
+        _ROWS.c.action == SET_ALIAS,
+        _ROWS.c.version == version,
+        sqlalchemy.not_(_ROWS.c.allowed),
+        _ROWS.c.number > since,
+    )
+    return session.execute(query.limit(1)).first() is not None
 
 
 def _newest_move(session: Any, model: str, alias: str, *also: Any) -> Attempt | None:

@@ -16,10 +16,11 @@ from gate.decisions.moves import Move, from_text
 from gate.decisions.statement import Statement
 from gate.decisions.times import moment
 from gate.decisions.use import SKEW
-from gate.errors import ConflictError, EvidenceError, did_you_mean
+from gate.errors import ConflictError, EvidenceError, GateError, did_you_mean
 from gate.plugin.enforcement import Enforcement, Rule
-from gate.plugin.guard import Grounds, believed, check_subject
-from gate.registry.claim import read_claim
+from gate.plugin.guard import Grounds, Standing, believed, check_subject, grounds_to_move
+from gate.plugin.journal import Attempt
+from gate.registry.claim import Claim, read_claim, told
 from gate.registry.moves import read_history
 
 _UNSIGNED = "gate sign and gate promote write these tags; nobody else does"
@@ -39,7 +40,10 @@ class Known:
     """What the registry itself knows of a protected model, at one moment.
 
     ``version_tags`` are those of the version that the tag is on, or that a record of a move names; none where there is
-    no such version. ``at`` is where the alias of the tag is; ``moved_since``: the record's envelope moved it once.
+    no such version. The rest is known of the record of a move: ``at`` is where its alias is, ``standing`` how things
+    stand with the version that it names (None: there is none), ``used`` the move that its envelope was good for,
+    ``written`` the row of the journal by which its intent came, and ``refused_since`` whether a move of the alias to
+    that version was refused after that.
     """
 
     model: str
@@ -47,7 +51,10 @@ class Known:
     version_tags: Mapping[str, str]
     model_tags: Mapping[str, str]
     at: int | None = None
-    moved_since: bool = False
+    standing: Standing | None = None
+    used: Attempt | None = None
+    written: Attempt | None = None
+    refused_since: bool = False
 
 
 def check_version_tag(enforcement: Enforcement, known: Known, key: str, value: str) -> None:
@@ -56,10 +63,11 @@ def check_version_tag(enforcement: Enforcement, known: Known, key: str, value: s
     if key.startswith(tags.ATTESTATION):
         _check_attestation(enforcement, known, key, value, where)
     elif key in tags.DESCRIPTIVE:
-        said = [statements.tags(grounds.statement).get(key) for grounds in _attested(enforcement, known)]
-        if value not in said:
+        if value not in _described(enforcement, known, key):
             raise EvidenceError(
-                "it does not follow from a signed decision on this version", where=where, hint=_UNSIGNED
+                "it does not follow from a signed decision on this version for a protected alias",
+                where=where,
+                hint=_UNSIGNED,
             )
     else:
         raise _unknown(key, (*tags.DESCRIPTIVE, f"{tags.ATTESTATION}ALIAS"), where)
@@ -115,6 +123,18 @@ def _check_attestation(enforcement: Enforcement, known: Known, key: str, value: 
             where=where,
             hint="an older signature does not replace a newer one; sign again",
         )
+
+
+def _described(enforcement: Enforcement, known: Known, key: str) -> set[str]:
+    """What the newest signature says of a version in such a tag; of several aliases, those that are protected."""
+    said = [
+        grounds.statement
+        for grounds in _attested(enforcement, known)
+        if enforcement.on_alias(known.model, grounds.statement.alias)
+    ]
+    newest = max((moment(each.signed_at) for each in said), default=None)
+    values = {statements.tags(each).get(key) for each in said if moment(each.signed_at) == newest}
+    return {value for value in values if value is not None}
 
 
 def _attested(enforcement: Enforcement, known: Known) -> list[Grounds]:
@@ -173,10 +193,17 @@ def _check_move(enforcement: Enforcement, known: Known, key: str, value: str, no
         return
     if moment(move.at) > now + SKEW:
         raise ConflictError(f"of {move.at}, which is yet to come", where=where, hint="set the clocks right")
+    rules = enforcement.on_alias(known.model, move.alias)
     if kept is None:
         _check_intent(enforcement, known, move, where)
+        if rules:
+            _check_announced(rules, known, move, now, where)
+        return
+    before = from_text(kept, where=where)
+    if rules and known.written is not None:
+        _check_outcome_by_journal(rules, known, known.written, before, move, now, where)
     else:
-        _check_outcome(known, from_text(kept, where=where), move, where)
+        _check_outcome(known, before, move, where)
 
 
 def _check_intent(enforcement: Enforcement, known: Known, move: Move, where: str) -> None:
@@ -203,6 +230,96 @@ def _check_intent(enforcement: Enforcement, known: Known, move: Move, where: str
     raise EvidenceError("it does not follow from a signed decision on that version", where=where, hint=_UNSIGNED)
 
 
+def _check_announced(rules: Sequence[Rule], known: Known, move: Move, now: datetime, where: str) -> None:
+    """Return if the move that an intent announces would be allowed now, and nobody announced it yet."""
+    if moment(move.at) < now - SKEW:
+        raise ConflictError(f"of {move.at}, which is long past", where=where, hint="set the clocks right")
+    if known.standing is None:
+        raise EvidenceError("there is no such version", where=where, hint=_UNSIGNED)
+    grounds_to_move(rules, known.standing, now)
+    other = _recorded_already(known, move)
+    if other is not None:
+        raise ConflictError(
+            f"move {other.number} is the record of the same, and it is {other.state}",
+            where=where,
+            hint="run gate promote again",
+        )
+
+
+def _check_outcome_by_journal(
+    rules: Sequence[Rule], known: Known, written: Attempt, before: Move, move: Move, now: datetime, where: str
+) -> None:
+    """Return if the journal says the same of what became of an intent. It is the witness, and not where the alias is.
+
+    So a record that somebody gave up too soon is still told as done; any other outcome stays.
+    """
+    same = replace(move, state=before.state) == before
+    if not same or before.state == "done" or move.state == "intent":
+        raise EvidenceError("what is recorded of a move stays", where=where, hint=_UNSIGNED)
+    done = (
+        known.used is not None
+        and known.used.after == move.version
+        and (known.used.number or 0) > (written.number or 0)
+        and _recorded_already(known, move) is None
+    )
+    if (move.state == "done") != done:
+        raise EvidenceError(
+            f"{move.state}, it says, and @{move.alias} is at {_version(known.at)};"
+            f" by the journal this decision {'moved it' if done else 'has not moved it since'}",
+            where=where,
+            hint=_UNSIGNED,
+        )
+    if move.state == "abandoned" and not known.refused_since and _may_still_move(rules, known, move, now):
+        claimed = next((claim for claim in _live_claims(known, move.alias, now) if _is_for(claim, move)), None)
+        if claimed is not None:
+            raise ConflictError(
+                f"{move.by} holds a claim to this very move until {claimed.until}", where=where, hint="wait for it"
+            )
+
+
+def _recorded_already(known: Known, move: Move) -> Move | None:
+    """Another record of the same envelope that was not given up: an envelope is good for one move."""
+    return next(
+        (
+            each
+            for each in read_history(known.model_tags, move.alias).moves
+            if each.number != move.number
+            and each.statement_digest == move.statement_digest
+            and each.state != "abandoned"
+        ),
+        None,
+    )
+
+
+def _may_still_move(rules: Sequence[Rule], known: Known, move: Move, now: datetime) -> bool:
+    """Whether an intent is one that its promoter goes on with, and its envelope would be allowed to move the alias."""
+    if known.standing is None:
+        return False
+    try:
+        grounds = grounds_to_move(rules, known.standing, now)
+    except GateError:
+        return False
+    return grounds.digest == move.statement_digest and (moment(grounds.statement.created_at) <= moment(move.at) <= now)
+
+
+def _live_claims(known: Known, alias: str, now: datetime) -> list[Claim]:
+    found = []
+    for key, value in known.model_tags.items():
+        try:
+            claim = read_claim(value) if key.startswith(f"{tags.CLAIM}{alias}.") else None
+        except ValueError:
+            continue
+        if claim is not None and not claim.has_ended(now):
+            found.append(claim)
+    return found
+
+
+def _is_for(claim: Claim, move: Move) -> bool:
+    """Whether a claim is that of the promoter who wrote an intent: others claim the alias too, to give it up."""
+    purpose = f"{move.kind.value} {move.decision_id or ''} to version {move.version}"
+    return (claim.by, claim.purpose) == (told(move.by), told(purpose))
+
+
 def _tells(move: Move, said: Statement, signed_by: str) -> bool:
     """Whether a record says of a move what the statement behind it says."""
     true = replace(
@@ -222,10 +339,11 @@ def _tells(move: Move, said: Statement, signed_by: str) -> bool:
 
 
 def _check_outcome(known: Known, before: Move, move: Move, where: str) -> None:
+    """The same where there is no journal: of an alias that is not protected, and of a server elsewhere."""
     if before.state != "intent" or replace(move, state="intent") != before:
         raise EvidenceError("what is recorded of a move stays", where=where, hint=_UNSIGNED)
     there = known.at == move.version
-    if (move.state == "done" and (there or known.moved_since)) or (move.state == "abandoned" and not there):
+    if (move.state == "done" and (there or known.used is not None)) or (move.state == "abandoned" and not there):
         return
     raise EvidenceError(
         f"{move.state}, it says, and @{move.alias} is at {_version(known.at)}", where=where, hint=_UNSIGNED

@@ -181,7 +181,9 @@ def open_store(store_uri: str, tracking_uri: str | None = None) -> Any:
             f"gated: stands in front of {', '.join(DATABASES)}, http and https; found {shown(uri)!r}"
         )
     enforcement = EnforcementFile()
-    store._gatekeeper = Gatekeeper(store, book, ModelFiles(store, uri, tracking_uri or uri), enforcement)
+    store._gatekeeper = Gatekeeper(
+        store, book, ModelFiles(store, uri, tracking_uri or uri), enforcement, at_home=isinstance(book, RestBook)
+    )
     try:
         enforcement.now()
     except UsageError as error:

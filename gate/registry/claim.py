@@ -13,10 +13,18 @@ from functools import cache
 from pathlib import Path
 
 from gate.decisions.canonical import canonical
+from gate.decisions.summary import harmless
 from gate.decisions.times import moment
 
 LIFETIME = timedelta(minutes=10)
 """How long a claim counts. What is done under it takes seconds; clocks may differ by minutes."""
+
+LARGEST_TICKET = 10**9
+"""No claim counts with a larger one: whoever draws the next number must be able to write it down."""
+
+_LARGEST_PROCESS = 2**32
+_LONGEST_HOLDER = 64
+_LONGEST_TEXT = 300
 
 
 @dataclass(frozen=True)
@@ -51,8 +59,19 @@ class Claim:
         return self.host == this_host() and not _runs(self.pid, self.started)
 
 
+def told(text: str) -> str:
+    """A text as a claim takes it: short, and harmless to whoever is told of the claim.
+
+    >>> told("ann\\n") == "ann\ufffd"
+    True
+    """
+    return harmless(text)[:_LONGEST_TEXT]
+
+
 def read_claim(text: str) -> Claim:
-    """The claim that :meth:`Claim.to_text` wrote; ValueError for anything else.
+    """The claim that :meth:`Claim.to_text` wrote; ValueError for anything else, and for what no promoter writes.
+
+    That is a number beyond all counting, and a text that is long or that a terminal would act upon.
 
     >>> read_claim("{}")
     Traceback (most recent call last):
@@ -63,12 +82,22 @@ def read_claim(text: str) -> Claim:
         plain = json.loads(text)
         claim = Claim(**plain)
         kinds = {name: int if name in ("ticket", "pid") else str for name in vars(claim)}
-        whole = all(type(value) is kinds[name] for name, value in vars(claim).items()) and claim.ticket >= 0
+        whole = all(type(value) is kinds[name] for name, value in vars(claim).items()) and _is_sane(claim)
         if whole and claim.to_text() == text and timedelta(0) <= moment(claim.until) - moment(claim.since) <= LIFETIME:
             return claim
     except (TypeError, ValueError, RecursionError):
         pass
     raise ValueError("not a claim")
+
+
+def _is_sane(claim: Claim) -> bool:
+    texts = (value for value in vars(claim).values() if isinstance(value, str))
+    return (
+        0 <= claim.ticket <= LARGEST_TICKET
+        and 0 < claim.pid <= _LARGEST_PROCESS
+        and 0 < len(claim.holder) <= _LONGEST_HOLDER
+        and all(told(text) == text for text in texts)
+    )
 
 
 @cache
@@ -82,7 +111,7 @@ def this_host() -> str:
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
     with suppress(OSError):
         parts.append(os.readlink("/proc/self/ns/pid"))
-    return f"{socket.gethostname()}:{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
+    return f"{told(socket.gethostname())[:200]}:{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
 
 
 def this_process() -> tuple[int, str]:

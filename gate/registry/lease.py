@@ -24,7 +24,7 @@ from typing import Protocol
 from gate.decisions import tags
 from gate.decisions.times import stamp
 from gate.errors import ConflictError, GateError
-from gate.registry.claim import LIFETIME, Claim, read_claim, this_host, this_process
+from gate.registry.claim import LARGEST_TICKET, LIFETIME, Claim, read_claim, this_host, this_process, told
 
 _SAFE_SECONDS = LIFETIME.total_seconds() / 2  # a holder stops long before anybody else may think that its claim ended
 _PATIENCE = 60.0
@@ -77,8 +77,8 @@ def lease(
     mine = Claim(
         holder=secrets.token_hex(8),
         ticket=0,
-        purpose=purpose,
-        by=by,
+        purpose=told(purpose),
+        by=told(by),
         host=this_host(),
         pid=pid,
         started=started,
@@ -89,8 +89,10 @@ def lease(
     taken = time.monotonic()
     try:
         board.write(tag, mine.to_text())
-        drawn = [claim.ticket for claim in _others(board, alias, mine, where)]
-        mine = replace(mine, ticket=1 + max(drawn, default=0))
+        last = max(_others(board, alias, mine, where), key=_turn, default=None)
+        if last is not None and last.ticket >= LARGEST_TICKET:
+            raise _held(last, alias, where)  # there is no number after it
+        mine = replace(mine, ticket=1 + (last.ticket if last else 0))
         board.write(tag, mine.to_text())
         _wait(board, alias, mine, where, patience)
         yield Lease(board, alias, mine, where, taken)

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 
 from gate.decisions import tags
 from gate.decisions.moves import Move, from_text
+from gate.decisions.summary import harmless
 from gate.errors import EvidenceError, Problem
+
+_WHO = "find out who wrote it; then delete that tag, and the gate goes on from the records that are left"
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,13 @@ def read_history(found: Mapping[str, str], alias: str) -> History:
         number = name.removeprefix(prefix)
         highest = max(highest, int(number)) if number.isascii() and number.isdigit() else highest
         try:
-            move = from_text(found[name], where=f"tag {name}")
+            move = from_text(found[name], where=f"tag {harmless(name)}")
         except EvidenceError as error:
-            broken += error.problems
+            broken += [replace(problem, hint=_WHO) for problem in error.problems]
             continue
         if name != tags.move(alias, move.number) or move.alias != alias:
-            broken.append(Problem(f"it holds the record of move {move.number} of @{move.alias}", f"tag {name}"))
+            found_there = f"it holds the record of move {move.number} of @{harmless(move.alias)}"
+            broken.append(Problem(found_there, f"tag {harmless(name)}", _WHO))
         else:
             moves.append(move)
     return History(tuple(sorted(moves, key=lambda move: move.number)), tuple(broken), highest + 1)

@@ -32,9 +32,11 @@ CALLED = {Kind.DECISION.value: "promotion", Kind.OVERRIDE.value: "override", Kin
 class Event:
     """One move of the alias, from ``before`` to ``after`` (None: no such alias), and what it rests on.
 
-    ``kind`` is promotion, override or rollback, None where nobody says. ``number`` is that of the record, None where
-    only the journal knows it. ``by`` is whom the record names, ``actor`` whom the enforcing server saw. ``unfinished``
-    says that whoever made it did not live to record its outcome; ``made`` whether the alias moved all the same.
+    ``at`` is when the enforcing server moved it, where its journal can be read, or what the record says. ``kind`` is
+    promotion, override or rollback, None where nobody says. ``number`` is that of the record, None where only the
+    journal knows it. ``by`` is whom the record names, ``actor`` whom the enforcing server saw (``-``: it did not know).
+    ``unfinished`` says that whoever made it did not live to record its outcome; ``made`` whether the alias moved all
+    the same.
     """
 
     at: str
@@ -132,7 +134,7 @@ def audit(
     events, past = _merged(_of_records(history, stands), attempts)
     made = [event for event in events if event.made]
     unexplained = [
-        *(Unexplained(str(problem)) for problem in history.broken),
+        *(Unexplained(f"{problem.where}: {problem.found}; {problem.hint}") for problem in history.broken),
         *past,
         *_gaps(made, alias),
         *_now(registry, made[-1] if made else None, model, alias, stands, publics),
@@ -205,7 +207,7 @@ def _merged(recorded: list[Event], attempts: Sequence[Attempt]) -> tuple[list[Ev
         mate = next((event for event in rest if event.made and _same(event, attempt)), None)
         if mate is not None:
             rest.remove(mate)
-            events.append(replace(mate, actor=attempt.actor))
+            events.append(replace(mate, at=attempt.at, actor=attempt.actor))
             continue
         events.append(
             Event(

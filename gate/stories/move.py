@@ -81,10 +81,11 @@ def carry_out(registry: Registry, wanted: Wanted, *, where: str, now: datetime |
         history = recorded(standing, asked.model, asked.alias)
         stands = standing.aliases.get(asked.alias)
         settled = history.settled(stands)
-        ours = _begun(history, wanted, stands)
-        for was, told in zip(history.moves, settled.moves, strict=True):
-            if was != told and was != ours:
-                _record(registry, told)
+        ours = _begun(history, wanted, stands, now)
+        told = [now_ for was, now_ in zip(history.moves, settled.moves, strict=True) if was not in (now_, ours)]
+        for move in told:
+            if move.state == "done":
+                _record(registry, move)
         last = settled.last
         if last is not None and last.state == "done" and stands == last.version == asked.candidate.version:
             return Carried(last, already=last in history.moves)
@@ -103,6 +104,9 @@ def carry_out(registry: Registry, wanted: Wanted, *, where: str, now: datetime |
 
         progress("recording what is to be done", 0, None)
         _describe(registry, wanted)
+        for move in told:
+            if move.state == "abandoned":  # only now that our own statement is in the place of the one it rested on
+                _record(registry, move)
         move = ours or _intent(wanted, settled.next_number, moment_)
         if move != ours:
             _record(registry, move)
@@ -150,18 +154,25 @@ def recorded(standing: Standing, model: str, alias: str) -> History:
 
 
 def unspent(statement: Statement, history: History, where: str) -> None:
-    """ConflictError where the gate's word was already kept: the version was promoted since, and taken back."""
+    """ConflictError where the gate's word was already kept: the version was the alias since, and is it no more."""
     if statement.kind is not Kind.DECISION:
         return
     for move in history.moves:
         promoted = move.state == "done" and move.version == statement.candidate.version
         if promoted and moment(move.at) >= moment(statement.created_at):
             raise ConflictError(
-                f"version {move.version} was promoted at {move.at}, after this was judged, and @{move.alias} has left"
-                " it since",
+                f"version {move.version} {_CAME[move.kind]} at {move.at}, after this was judged, and @{move.alias} has"
+                " left it since",
                 where=where,
                 hint="if it is to come back, judge again with gate check",
             )
+
+
+_CAME = {
+    Kind.DECISION: "was promoted",
+    Kind.OVERRIDE: "was put there by an override",
+    Kind.ROLLBACK: "was put back by a rollback",
+}
 
 
 def require_files(registry: Registry, uri: str, digest: str | None, role: str) -> str:
@@ -196,12 +207,19 @@ def version(number: int | None) -> str:
     return "no version" if number is None else f"version {number}"
 
 
-def _begun(history: History, wanted: Wanted, stands: int | None) -> Move | None:
-    """The intent that an earlier run of the very same left behind before it moved the alias."""
+def _begun(history: History, wanted: Wanted, stands: int | None, now: datetime | None) -> Move | None:
+    """The intent that an earlier run of the very same left behind before it moved the alias.
+
+    Anybody who may write tags could have written one, and the record keeps its name and time. So it counts only in the
+    name of whoever asks now, and of a time between the judgement and now; any other is given up for one of our own.
+    """
     last = history.last
     if last is None or last.state != "intent" or stands != last.previous:
         return None
-    return last if last == replace(_intent(wanted, last.number), at=last.at, by=last.by) else None
+    at = moment(last.at)
+    if not moment(wanted.statement.created_at) <= at <= (now or datetime.now(timezone.utc)):
+        return None
+    return last if last == replace(_intent(wanted, last.number), at=last.at) else None
 
 
 def _intent(wanted: Wanted, number: int, now: datetime | None = None) -> Move:
@@ -231,15 +249,23 @@ def _record(registry: Registry, move: Move) -> None:
 
 
 def _describe(registry: Registry, wanted: Wanted) -> None:
-    """The statement and what it says, on the version that is about to be the alias: in tags, and for its page."""
+    """The statement and what it says, on the version that is about to be the alias: in tags, and for its page.
+
+    An enforcing registry lets the words on a version follow from its protected aliases alone; those of another alias
+    are left out there, and its statement stands.
+    """
     asked = wanted.statement
     telling = described(asked)
-    if wanted.envelope is not None:
-        telling[names.attestation(asked.alias)] = wanted.envelope.decode("utf-8")
     there = registry.version_tags(asked.model, asked.candidate.version)
+    attestation = names.attestation(asked.alias)
+    if wanted.envelope is not None and there.get(attestation) != (text := wanted.envelope.decode("utf-8")):
+        registry.tag_version(asked.model, asked.candidate.version, {attestation: text})
     missing = {name: value for name, value in telling.items() if there.get(name) != value}
     if missing:
-        registry.tag_version(asked.model, asked.candidate.version, missing)
+        try:
+            registry.tag_version(asked.model, asked.candidate.version, missing)
+        except Refused:
+            return
         describe(
             registry,
             model=asked.model,

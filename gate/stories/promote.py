@@ -17,10 +17,11 @@ from gate.decisions.envelope import is_envelope, sign, signer, verify
 from gate.decisions.keys import PrivateKey, read_private, read_public
 from gate.decisions.record import Decision
 from gate.decisions.statement import Kind, Statement, of_decision, override_of, short_files
+from gate.decisions.summary import harmless
 from gate.decisions.use import NotAllowed, check_time, check_use
 from gate.errors import ConflictError, EvidenceError, Problem, UsageError
 from gate.policy.load import load_policy
-from gate.registry.address import inner
+from gate.registry.address import inner, scheme_of
 from gate.registry.moves import read_history
 from gate.registry.refusal import Refused
 from gate.registry.registry import Registry
@@ -32,6 +33,8 @@ __all__ = ["NotAllowed", "Promotion", "promote"]
 
 MAX_AGE = timedelta(days=7)
 """How long an unsigned decision is good for, from when it was written; a signed one says so itself."""
+
+_ON_THIS_MACHINE = ("", "file", "sqlite")
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,10 @@ def promote(
     """Move the policy's alias to the candidate of ``decision``, if it allows that and the registry is as it was judged.
 
     ``decision`` is a file that ``gate check --report json=FILE`` or ``gate sign`` wrote, or the value itself. A signed
-    one needs the public ``keys`` that count. The registry is that of the decision unless one is named; it must be the
-    same. ``policy`` is a file that must still be the policy it was judged by, golden sets and exclusions included, and
-    ``environment`` the one that the decision must be for.
+    one needs the public ``keys`` that count. The registry must be that of the decision. Where none is named, here or in
+    the environment, the decision's own is asked if it lies on this machine or the file is signed: to the server that
+    an unsigned file names, no password or token is sent. ``policy`` is a file that must still be the policy it was
+    judged by, golden sets and exclusions included, and ``environment`` the one that the decision must be for.
 
     ``override`` promotes against the verdict, and against nothing else: ``reason``, ``ticket`` and a private key to
     ``sign_with`` are needed, and the record says so for ever. ``by`` is who it is, the user of this process if None.
@@ -94,6 +98,9 @@ def promote(
     key = _override_key(override, reason, ticket, sign_with)
     at = now or datetime.now(timezone.utc)
     wanted = _read(decision, keys, at, where, by or person())
+    trusted = wanted.envelope is not None or isinstance(decision, Decision)
+    if wanted.envelope is None:
+        _same_environment(wanted.statement, environment, where)
     if key is not None:
         wanted = _overridden(wanted, str(reason), str(ticket), key, at, where)
     asked = wanted.statement
@@ -103,8 +110,7 @@ def promote(
         _same_policy(policy, asked, where)
 
     progress("reading the registry", 0, None)
-    known = os.environ.get("MLFLOW_REGISTRY_URI") or os.environ.get("MLFLOW_TRACKING_URI")
-    registry = Registry.connect(registry_uri or (None if known else asked.registry), tracking_uri)
+    registry = Registry.connect(registry_uri or _own_registry(asked, trusted), tracking_uri)
     if _absolute(registry.uri) != _absolute(asked.registry or ""):
         raise EvidenceError(
             f"the decision is about {asked.registry}, this registry is {registry.uri}",
@@ -137,7 +143,8 @@ def promote(
     if wanted.envelope is None:
         remark("the decision is not signed: whoever can write the file could have made it; gate sign signs one", False)
     if asked.kind is Kind.OVERRIDE:
-        remark(f"{asked.summary} By {asked.by}, {asked.ticket}. It is recorded, and gate audit shows it.", True)
+        who = f"By {asked.by}, {asked.ticket}. It is recorded, and gate audit shows it."
+        remark(f"{_sentence(asked.summary)} {who}", True)
     try:
         carried = carry_out(registry, wanted, where=where, now=now, progress=progress)
     except Refused as error:
@@ -197,6 +204,7 @@ def _read(
             hint="gate sign signs a decision; leave --key out to promote it as it is",
         )
     judged = read_decision(to_bytes(decision) if isinstance(decision, Decision) else decision)  # both must hash
+    _require_plain(judged, where)
     today = now.date().isoformat()
     ended = [waiver for waiver in judged.waivers if waiver.needed and waiver.expires < today]
     if ended and judged.verdict is Verdict.ALLOW:
@@ -206,6 +214,21 @@ def _read(
             hint="judge again with gate check",
         )
     return Wanted(of_decision(judged, signed_at=now, max_age=MAX_AGE, where=where), by)
+
+
+def _require_plain(decision: Decision, where: str) -> None:
+    """EvidenceError for texts that would reach a terminal as commands: messages repeat them, and nobody signed them."""
+    origin = decision.provenance
+    models = [model.uri for model in (origin.candidate, origin.incumbent) if model is not None]
+    ends = [waiver.expires for waiver in decision.waivers]
+    texts = (*vars(decision.target).values(), *models, *ends, decision.promotable.because)
+    odd = [text for text in texts if text is not None and harmless(text) != text]
+    if odd:
+        raise EvidenceError(
+            f"no text that the gate writes: {odd[0]!r}",
+            where=where,
+            hint="judge again with gate check; no gate wrote this",
+        )
 
 
 def _content(path: str | os.PathLike[str]) -> bytes | None:
@@ -229,6 +252,10 @@ def _overridden(wanted: Wanted, reason: str, ticket: str, key: PrivateKey, now: 
     return Wanted(statement, wanted.by, sign(statement, key), key.keyid)
 
 
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?", "\u2026")) else f"{text}."
+
+
 def _good(asked: Statement, environment: str | None, incumbent: int | None, now: datetime, where: str) -> None:
     check_use(
         asked,
@@ -240,6 +267,16 @@ def _good(asked: Statement, environment: str | None, incumbent: int | None, now:
         now=now,
         where=where,
     )
+
+
+def _same_environment(asked: Statement, environment: str | None, where: str) -> None:
+    if environment is not None and environment != asked.environment:
+        made_for = "no environment" if asked.environment is None else f"environment {asked.environment!r}"
+        raise EvidenceError(
+            f"judged for {made_for}, and this is {environment!r}",
+            where=where,
+            hint=f"a decision is good for the environment that it was made for: gate check --env {environment}",
+        )
 
 
 def _same_policy(policy: str | os.PathLike[str], asked: Statement, where: str) -> None:
@@ -258,6 +295,22 @@ def _same_policy(policy: str | os.PathLike[str], asked: Statement, where: str) -
 
 
 # the registry
+
+
+def _own_registry(asked: Statement, trusted: bool) -> str | None:
+    """The registry that the decision itself names, None where the environment names one.
+
+    UsageError where it is a server that nobody vouches for: the first question to it would carry our password.
+    """
+    if os.environ.get("MLFLOW_REGISTRY_URI") or os.environ.get("MLFLOW_TRACKING_URI") or asked.registry is None:
+        return None
+    if trusted or scheme_of(asked.registry) in _ON_THIS_MACHINE:
+        return asked.registry
+    raise UsageError(
+        f"no registry is named; the decision names {asked.registry}, and nobody has signed that",
+        where="--registry-uri",
+        hint=f"if it is yours: --registry-uri {asked.registry}; or promote a signed decision, with --key PUB",
+    )
 
 
 def _absolute(uri: str) -> str:

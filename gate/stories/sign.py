@@ -6,23 +6,28 @@ It runs no model, asks no registry, and is the only step that sees the private k
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from gate.core.judgement import DecideOn, Finding, Severity, Status
 from gate.decisions.canonical import read_decision
 from gate.decisions.envelope import is_envelope, wrap
 from gate.decisions.envelope import sign as sign_statement
 from gate.decisions.in_toto import as_test_result
 from gate.decisions.keys import PublicKey, read_private
-from gate.decisions.record import Decision
+from gate.decisions.record import Decision, WaiverRow
 from gate.decisions.statement import Statement, of_decision
 from gate.decisions.use import check_time
-from gate.errors import EvidenceError, UsageError
+from gate.errors import EvidenceError, Problem, UsageError
 from gate.report.files import write_whole
 
 MAX_AGE = timedelta(days=7)
+
+_ROUNDING = 1e-9  # a bound that lies on its limit may have been found to keep it by another sum
+_MOST_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,9 @@ def sign(
     """Sign a decision of any verdict with a private key, good for ``max_age`` from when the decision was written.
 
     ``output`` is replaced as a whole, or left as it was. ``run_id`` names the MLflow run with the evidence. UsageError
-    for a key or decision that is not there or is of the wrong kind; EvidenceError for a decision that was edited, or
-    that can move no alias; ConflictError for one that is from the future or would be expired already.
+    for a key or decision that is not there or is of the wrong kind; EvidenceError for a decision that was edited, that
+    can move no alias, or whose findings say otherwise than their numbers; ConflictError for one that is from the future
+    or would be expired already.
 
     Example::
 
@@ -76,9 +82,9 @@ def sign_test_result(
 
 
 def _read(path: str | os.PathLike[str]) -> Decision:
-    """The decision in a file, which must hash to its id."""
+    """The decision in a file, which must hash to its id, and whose findings must say what their numbers say."""
     try:
-        return read_decision(path)
+        decision = read_decision(path)
     except EvidenceError:
         with suppress(OSError):
             if is_envelope(Path(path).read_bytes()):
@@ -88,6 +94,47 @@ def _read(path: str | os.PathLike[str]) -> Decision:
                     hint="gate verify says what it holds; to sign anew, give the decision that gate check wrote",
                 ) from None
         raise
+    wrong = [finding for finding in decision.findings if contradicts_itself(finding, decision.waivers)]
+    if wrong:
+        raise EvidenceError(problems=[_told(finding, os.fspath(path)) for finding in wrong[:_MOST_TOLD]])
+    return decision
+
+
+def contradicts_itself(finding: Finding, waivers: Sequence[WaiverRow]) -> bool:
+    """Whether a finding stands in nobody's way, and its own numbers say that it should.
+
+    What decides is a bound: for a failure the favourable one, else the unfavourable one, which must keep the limit for
+    a pass. A finding that only warns may be past its limit, a waived one too if one of ``waivers`` is of its rule.
+    Undefined bounds say nothing.
+
+    Example::
+
+        [finding for finding in decision.findings if contradicts_itself(finding, decision.waivers)]
+    """
+    if finding.status is Status.WAIVED:
+        return not any(waiver.needed and waiver.rule == finding.rule for waiver in waivers)
+    if finding.status not in (Status.PASS, Status.WARN) or finding.bound is None:
+        return False
+    if finding.status is Status.WARN and finding.severity is Severity.WARN:
+        return False
+    if (finding.side == "estimate") is not (finding.decide_on is DecideOn.ESTIMATE):
+        return True
+    if finding.side == ("lower" if finding.at_most else "upper"):  # shown for what is proven broken, and for that alone
+        return True
+    if finding.status is Status.WARN and finding.decide_on is DecideOn.HARM:
+        return False
+    beyond = finding.bound - finding.limit if finding.at_most else finding.limit - finding.bound
+    return beyond > _ROUNDING * max(1.0, abs(finding.limit))
+
+
+def _told(finding: Finding, where: str) -> Problem:
+    rule = f"rule {finding.rule!r} is {finding.status.value}"
+    if finding.status is Status.WAIVED:
+        found = f"{rule}, and no waiver of it is there"
+    else:
+        side = "at most" if finding.at_most else "at least"
+        found = f"{rule} with {finding.bound:.6g} ({finding.side!r}) where {side} {finding.limit:.6g} is asked for"
+    return Problem(found, where, "judge again with gate check; no gate wrote this")
 
 
 def _free(output: str | os.PathLike[str], *inputs: str | os.PathLike[str]) -> Path:

@@ -85,9 +85,9 @@ def _about(
         same = statement.decision_digest == hashlib.sha256(to_bytes(found)).hexdigest()
     if not same:
         raise EvidenceError(
-            f"it is not about this decision, whose id is {found.decision_id[:16]}",
+            f"it is not about this decision, whose id is {found.decision_id[:16]}...",
             where=where,
-            hint=f"it is about {str(statement.decision_id)[:16]}"
+            hint=f"it is about decision {statement.decision_id[:16]}..., so give that one"
             if statement and statement.decision_id
             else "give the decision that was signed",
         )

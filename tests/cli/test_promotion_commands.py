@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gate.decisions.canonical import to_bytes
+from gate.decisions.times import stamp
+from gate.registry.claim import LIFETIME, Claim
 
 Cli = Callable[..., Any]
 
@@ -69,8 +72,8 @@ def test_signed_promoted_taken_back_and_told(
         ["rollback", "2", "->", "1"],
     ]
     assert sum("signed by" in line for line in lines) == 3
-    assert "      reason     it was worse" in lines
-    assert lines[-1] == "A decision stands behind all of it."
+    assert "      reason       it was worse" in lines
+    assert lines[-1] == "Every move is explained: 2 promotions, 1 rollback."
 
 
 def test_what_is_not_signed_is_promoted_with_a_remark_on_stderr(written: Callable[..., Path], cli: Cli) -> None:
@@ -107,6 +110,41 @@ def test_an_override_is_loud_however_quiet_it_is_to_be(
     assert "OVERRIDES, against the verdict of the gate" in told
     assert "1 -> 2  INC-7: all is" in told
     assert "\x1b" not in told
+    assert told.endswith("\nEvery move is explained: 1 promotion, 1 override.\n")
+    later = cli("audit", "fleet", "--since", "2999-01-01").out.decode()
+    assert later.endswith("\nThere is no move to explain.\n")
+
+
+def test_the_environment_of_what_nobody_signed_is_that_of_the_judgement(
+    fleet: Any, written: Callable[..., Path], cli: Cli
+) -> None:
+    done = cli("promote", written(1, None, environment="production"), "--env", "dev")
+    assert (done.code, fleet.at()) == (12, None)
+    assert "judged for environment 'production', and this is 'dev'" in done.err
+    assert "signed" not in done.err
+
+
+def test_a_record_that_no_gate_wrote_is_told_in_a_line_with_what_to_do(
+    fleet: Any, written: Callable[..., Path], cli: Cli
+) -> None:
+    assert cli("promote", written(1, None)).code == 0
+    fleet.client.set_registered_model_tag("fleet", "gate.move.champion.000007", "honestly")
+    told = cli("audit", "fleet")
+    (line,) = [line for line in told.out.decode().splitlines() if "000007" in line]
+    assert (told.code, line) == (
+        12,
+        "  tag gate.move.champion.000007: no record of a move as the gate writes it; find out who wrote it; then delete"
+        " that tag, and the gate goes on from the records that are left",
+    )
+
+
+def test_a_claim_with_a_giant_number_does_not_stop_a_promotion(
+    fleet: Any, written: Callable[..., Path], cli: Cli
+) -> None:
+    now = datetime.now(timezone.utc)
+    claim = Claim("a" * 16, 10**4299, "theirs", "mallory", "far:0", 1, "", stamp(now), stamp(now + LIFETIME))
+    fleet.client.set_registered_model_tag("fleet", f"gate.claim.champion.{'a' * 16}", claim.to_text())
+    assert (cli("promote", written(1, None)).code, fleet.at()) == (0, 1)
 
 
 def test_an_audit_that_finds_a_move_without_a_decision_exits_with_12(

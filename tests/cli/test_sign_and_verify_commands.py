@@ -10,6 +10,7 @@ import subprocess
 import sys
 from base64 import b64decode
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,14 +21,14 @@ import pandas as pd
 import pytest
 
 import gate
-from gate.core.judgement import Verdict
-from gate.decisions.canonical import canonical, document, read_decision, sealed, to_bytes
+from gate.core.judgement import DecideOn, Severity, Status, Verdict, statuses
+from gate.decisions.canonical import read_decision, sealed, to_bytes
 from gate.decisions.envelope import sign as sign_statement
 from gate.decisions.envelope import verify
 from gate.decisions.keys import new_keys, read_private, read_public
-from gate.decisions.record import Promotable
+from gate.decisions.record import Promotable, WaiverRow
 from gate.decisions.statement import of_decision, override_of, rollback
-from gate.stories.sign import sign
+from gate.stories.sign import contradicts_itself, sign
 
 Cli = Callable[..., Any]
 
@@ -71,8 +72,8 @@ def made(sqlite_registry: str, tmp_path_factory: pytest.TempPathFactory) -> Give
         assert judged.verdict.value == name
         (folder / f"{name}.json").write_bytes(to_bytes(judged.decision))
     client.delete_registered_model_alias("digits", "signed")
-    plain = document(read_decision(folder / "allow.json"))
-    (folder / "old.json").write_bytes(canonical({**plain, "created_at": "2026-01-01T00:00:00Z"}))
+    allowed = read_decision(folder / "allow.json")
+    (folder / "old.json").write_bytes(to_bytes(sealed(replace(allowed, created_at="2026-01-01T00:00:00Z"))))
     new_keys(folder / "ci")
     decisions = (folder / f"{name}.json" for name in ("allow", "refuse", "inconclusive", "old"))
     return Given(*decisions, folder / "ci", folder / "ci.pub", folder)
@@ -130,6 +131,13 @@ def test_keys_new_writes_a_pair_and_says_which_is_secret(cli: Cli, tmp_path: Pat
 def test_keys_new_never_overwrites(stopped: Callable[..., str]) -> None:
     assert "ci: exists already\n  -> a key is never overwritten" in stopped(2, "keys", "new", "ci")
     assert "there such a folder" in stopped(2, "keys", "new", "absent/ci")
+
+
+def test_a_key_needs_a_name(stopped: Callable[..., str]) -> None:
+    assert "NAME: a key needs a name, and this is empty\n  -> as in gate keys new keys/ci" in stopped(
+        2, "keys", "new", ""
+    )
+    assert ".: a folder, and no name for a key\n  -> as in ci" in stopped(2, "keys", "new", ".")
 
 
 # sign
@@ -197,6 +205,51 @@ def test_a_verdict_made_up_with_the_right_id_is_not_signed(stopped: Callable[...
     assert "its verdict allow does not follow from its findings" in found
 
 
+def test_findings_that_say_otherwise_than_their_numbers_are_not_signed(
+    stopped: Callable[..., str], given: Given
+) -> None:
+    """Somebody edited the verdict, the findings and the id, and left the numbers as they were."""
+    refused = read_decision(given.refuse)
+    for status, said in ((Status.PASS, "is pass with "), (Status.WARN, "is warn with "), (Status.WAIVED, "is waived")):
+        findings = tuple(replace(one, status=status) if one.status is Status.FAIL else one for one in refused.findings)
+        forged = replace(refused, verdict=Verdict.ALLOW, exit_code=0, findings=findings, promotable=Promotable(True))
+        given.refuse.write_bytes(to_bytes(sealed(forged)))
+        for predicate in ("decision", "test-result"):
+            asked = ("--key", given.key, "--output", "signed.json", "--predicate", predicate)
+            assert f"refuse.json: rule 'few-flips' {said}" in stopped(12, "sign", given.refuse, *asked)
+
+
+@pytest.mark.parametrize("decide_on", list(DecideOn))
+@pytest.mark.parametrize("at_most", [True, False])
+@pytest.mark.parametrize("severity", list(Severity))
+def test_what_the_arithmetic_finds_does_not_contradict_itself_and_what_it_refuses_does_if_it_is_called_a_pass(
+    given: Given, decide_on: DecideOn, at_most: bool, severity: Severity
+) -> None:
+    """Over a grid of bounds, by the functions that judge: nothing honest is taken for a forgery."""
+    like = read_decision(given.allow).findings[0]
+    for lower, estimate, upper in [
+        (a / 10, b / 10, c / 10) for a in range(5) for b in range(a, 5) for c in range(b, 5)
+    ]:
+        numbers = [np.array([value]) for value in (estimate, lower, upper, 0.2)]
+        found = statuses(decide_on, at_most, *numbers, np.array([100]))[0]
+        side = "upper" if (found is Status.FAIL) is not at_most else "lower"
+        bound = upper if side == "upper" else lower
+        if decide_on is DecideOn.ESTIMATE:
+            side, bound = "estimate", estimate
+        soft = severity is Severity.WARN and found in (Status.FAIL, Status.INCONCLUSIVE)
+        finding = replace(
+            like, decide_on=decide_on, at_most=at_most, severity=severity, limit=0.2, bound=bound, side=side,
+            status=Status.WARN if soft else found,
+        )  # fmt: skip
+        assert not contradicts_itself(finding, ())
+        assert contradicts_itself(replace(finding, status=Status.PASS), ()) is (found is not Status.PASS)
+        if found is Status.FAIL:
+            assert contradicts_itself(replace(finding, status=Status.WARN), ()) is (severity is Severity.ENFORCE)
+            waiver = WaiverRow(finding.rule, None, None, "why", "me", "2999-01-01", True, None, finding.source)
+            waived = replace(finding, status=Status.WAIVED)
+            assert contradicts_itself(waived, ()) and not contradicts_itself(waived, (waiver,))
+
+
 def test_what_would_be_expired_already_is_not_signed(stopped: Callable[..., str], given: Given) -> None:
     found = stopped(13, "sign", given.old, "--key", given.key, "--output", "signed.json")
     assert "old.json: expired at 2026-01-08T00:00:00Z" in found and "judge again" in found
@@ -204,8 +257,8 @@ def test_what_would_be_expired_already_is_not_signed(stopped: Callable[..., str]
 
 def test_what_is_from_the_future_is_not_signed(stopped: Callable[..., str], given: Given) -> None:
     later = datetime.now(timezone.utc) + timedelta(hours=1)
-    plain = {**document(read_decision(given.allow)), "created_at": f"{later:%Y-%m-%dT%H:%M:%SZ}"}
-    given.allow.write_bytes(canonical(plain))
+    late = replace(read_decision(given.allow), created_at=f"{later:%Y-%m-%dT%H:%M:%SZ}")
+    given.allow.write_bytes(to_bytes(sealed(late)))
 
     found = stopped(13, "sign", given.allow, "--key", given.key, "--output", "signed.json")
     assert "and here it is" in found and "set the clocks right" in found
@@ -383,7 +436,9 @@ def test_the_decision_beside_it_must_be_the_one_that_was_signed(
     asked = ("verify", signed, "--key", given.public, "--decision")
     assert cli(*asked, given.allow).code == 0
 
-    assert "it is not about this decision" in stopped(12, *asked, given.refuse)
+    found = stopped(12, *asked, given.refuse)
+    assert "it is not about this decision" in found
+    assert f"it is about decision {read_decision(given.allow).decision_id[:16]}..., so give that one" in found
     assert "it is not about this decision" in stopped(12, *asked, given.old), "only its time of writing differs"
     assert "no such decision" in stopped(2, *asked, "absent.json")
     given.allow.write_bytes(given.allow.read_bytes().replace(b'"allow"', b'"refuse"'))

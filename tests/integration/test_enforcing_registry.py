@@ -435,7 +435,7 @@ def test_without_its_configuration_the_server_refuses_and_with_it_goes_on(world:
             body = {"name": name, "alias": "anything", "version": "1"}
             answer = world.call("admin", PLAIN, "POST", "registered-models/alias", body)
             assert answer.status_code == 403
-            assert "no such enforcement file" in answer.json()["message"]
+            assert "the server's enforcement file is not usable" in answer.json()["message"]
         assert world.champion() is not None
     finally:
         shutil.move(aside, file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import gate
+from gate.cli.audit import _lines
 from gate.decisions.envelope import sign
 from gate.decisions.keys import new_keys, read_private, read_public
 from gate.decisions.statement import of_decision
@@ -225,6 +227,25 @@ def test_the_journal_and_the_records_are_one_line(enforced: Any, key: Path, tmp_
         assert [event.actor for event in found.events] == ["-", "-"]
         assert unexplained(found) == []
         assert found.refused == ()
+
+
+def test_the_time_and_the_actor_are_those_that_the_server_saw(enforced: Any) -> None:
+    """A record is as honest as whoever wrote it; nobody but the server writes its journal."""
+    seen = of(enforced).events[0]
+    name = "gate.move.champion.000001"
+    record = enforced.tags()[name]
+    forged = record.replace(seen.at, "2026-01-01T00:00:00Z").replace(f'"by":"{seen.by}"', '"by":"mallory"')
+    assert forged != record
+    enforced.client.set_registered_model_tag("fleet", name, forged)
+    (event,) = of(enforced, since=seen.at[:10]).events
+    assert (event.at, event.actor, event.by) == (seen.at, "-", "mallory")
+
+    with sqlite3.connect(enforced.uri.removeprefix("gated:sqlite:///")) as database:
+        database.execute("UPDATE gate_journal SET actor = 'ann'")
+    database.close()
+    lines = [line.split(maxsplit=1) for line in _lines(of(enforced))]
+    assert ["by", "ann"] in lines
+    assert ["recorded", "by  mallory"] in lines
 
 
 def test_what_the_store_refused_is_listed_apart(enforced: Any) -> None:

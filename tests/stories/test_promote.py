@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import http.server
 import shutil
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,7 +24,7 @@ from gate.core.judgement import Source, Status, Verdict
 from gate.decisions.canonical import sealed, to_bytes
 from gate.decisions.envelope import sign, verify
 from gate.decisions.keys import new_keys, read_private, read_public
-from gate.decisions.moves import Move
+from gate.decisions.moves import Move, to_text
 from gate.decisions.record import Decision, Promotable, WaiverRow
 from gate.decisions.statement import Kind, of_decision
 from gate.decisions.times import stamp
@@ -344,6 +346,67 @@ def test_over_rest_the_alias_moves_too(mlflow_server: str, decisions: Callable[[
     assert moved == (3, 1)
 
 
+# -- whose registry it is -----------------------------------------------------------------------------------------------
+
+
+class Listener:
+    """A server that an attacker named: it writes down what it is sent."""
+
+    def __enter__(self) -> Listener:
+        heard = self.heard = []  # type: list[str]
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                heard.append(f"{self.path} {self.headers}")
+                self.send_error(404)
+
+            do_POST = do_GET
+
+            def log_message(self, *_: object) -> None: ...
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.uri = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def test_no_token_is_sent_to_the_server_that_an_unsigned_file_names(
+    fleet: Any, pairs: tuple[Pair, Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "a-secret-token")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    by_hand = {"override": True, "reason": "all is down", "ticket": "INC-7", "sign_with": pairs[1].private}
+    file = tmp_path / "decision.json"
+    with Listener() as evil:
+        for verdict, asked in (("allow", {}), ("refuse", by_hand)):
+            file.write_bytes(to_bytes(fleet.decision(2, 1, verdict, registry=evil.uri)))
+            error = refused(UsageError, file, **asked)
+            assert str(error).startswith(f"--registry-uri: no registry is named; the decision names {evil.uri}, and")
+        assert evil.heard == []
+
+        signed = envelope(fleet.decision(2, 1, registry=evil.uri), pairs[0], tmp_path / "signed")
+        refused(EvidenceError, signed, keys=[pairs[0].public])
+        assert evil.heard, "the file is signed, so its registry is asked"
+
+
+def test_an_unsigned_file_may_name_a_database_of_this_machine(fleet: Any, tmp_path: Path) -> None:
+    file = tmp_path / "decision.json"
+    file.write_bytes(to_bytes(fleet.decision(2, 1)))
+    gate.promote(file)
+    assert fleet.at() == 2
+
+
+@pytest.mark.parametrize("part", ["registry", "model", "alias", "keep_previous_as", "environment"])
+def test_a_name_that_would_command_a_terminal_is_refused_and_shown_escaped(fleet: Any, part: str) -> None:
+    error = refused(EvidenceError, fleet.decision(2, 1, **{part: "\x1b[31mred\n::error::x\u202e"}))
+    assert r"no text that the gate writes: '\x1b[31mred\n::error::x\u202e'" in str(error)
+    assert "\x1b" not in str(error)
+
+
 # -- signed, for an environment, by a policy, in time -------------------------------------------------------------------
 
 
@@ -440,7 +503,7 @@ def test_without_a_signature_it_is_promoted_with_a_remark(fleet: Any) -> None:
 )
 def test_a_decision_is_good_for_its_own_environment(fleet: Any) -> None:
     staging = fleet.decision(2, 1, environment="staging")
-    assert "signed for environment 'staging', and this is 'production'" in str(
+    assert "judged for environment 'staging', and this is 'production'" in str(
         refused(EvidenceError, staging, environment="production")
     )
     assert fleet.at() == 1
@@ -555,6 +618,67 @@ def test_a_record_that_no_gate_wrote_stops_it(fleet: Any) -> None:
     assert fleet.at() == 1
 
 
+def test_what_to_do_about_such_a_record_is_told(fleet: Any) -> None:
+    fleet.client.set_registered_model_tag("fleet", "gate.move.champion.000007", "version 2, honestly")
+    assert (
+        "find out who wrote it; then delete that tag" in refused(EvidenceError, fleet.decision(2, 1)).problems[0].hint
+    )
+    fleet.client.delete_registered_model_tag("fleet", "gate.move.champion.000007")
+    gate.promote(fleet.decision(2, 1))
+    assert fleet.at() == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "ago"),
+    [("mallory", timedelta(0)), ("ann", timedelta(days=400)), ("ann", -timedelta(days=1))],
+    ids=["another's name", "too old", "of tomorrow"],
+)
+def test_an_intent_that_somebody_wrote_beforehand_does_not_name_the_record(
+    fleet: Any, name: str, ago: timedelta
+) -> None:
+    decision = fleet.decision(2, 1)
+    begun = stamp(datetime.now(timezone.utc))
+    forged = Move(
+        number=1,
+        kind=Kind.DECISION,
+        model="fleet",
+        alias="champion",
+        previous=1,
+        version=2,
+        decision_id=decision.decision_id,
+        state="intent",
+        at=stamp(datetime.now(timezone.utc) - ago),
+        by=name,
+        digest=fleet.digests[2],
+        previous_digest=fleet.digests[1],
+    )
+    fleet.client.set_registered_model_tag("fleet", "gate.move.champion.000001", to_text(forged))
+    gate.promote(decision, by="ann")
+
+    first, second = moves(fleet)
+    assert first == replace(forged, state="abandoned")
+    assert (second.number, second.state, second.by) == (2, "done", "ann")
+    assert begun <= second.at <= stamp(datetime.now(timezone.utc))
+    assert gate.promote(decision, by="bob").already
+
+
+@pytest.mark.parametrize(("by", "states"), [("ann", ["done"]), ("bob", ["abandoned", "done"])])
+def test_what_a_dead_promoter_meant_is_done_by_whoever_comes_next(fleet: Any, by: str, states: list[str]) -> None:
+    decision = fleet.decision(2, 1)
+    with pytest.raises(ZeroDivisionError):
+        gate.promote(decision, by="ann", progress=at_the_last_moment(lambda: 1 / 0))
+    assert [(move.state, move.by) for move in moves(fleet)] == [("intent", "ann")]
+    gate.promote(decision, by=by)
+    assert (fleet.at(), [move.state for move in moves(fleet)], moves(fleet)[-1].by) == (2, states, by)
+
+
+def test_a_version_that_an_override_put_there_is_told_of_as_that(fleet: Any, pairs: tuple[Pair, Pair]) -> None:
+    decision = fleet.decision(2, 1)
+    override(fleet, fleet.decision(2, 1, "refuse"), pairs[1])
+    fleet.client.set_registered_model_alias("fleet", "champion", "1")
+    assert "version 2 was put there by an override at" in str(refused(ConflictError, decision))
+
+
 def test_a_record_is_never_written_over(fleet: Any) -> None:
     gate.promote(fleet.decision(2, 1))
     gate.promote(fleet.decision(3, 2))
@@ -638,7 +762,7 @@ def test_an_override_is_signed_loud_and_a_class_of_its_own(verdict: str, fleet: 
     assert (done.kind, done.signed_by) == (Kind.OVERRIDE, keyid)
     assert said == [
         (
-            f"OVERRIDE of the verdict {verdict}: @champion of fleet from version 1 to version 2: all is down"
+            f"OVERRIDE of the verdict {verdict}: @champion of fleet from version 1 to version 2: all is down."
             " By ann, INC-7. It is recorded, and gate audit shows it.",
             True,
         )
@@ -682,7 +806,7 @@ def test_only_the_verdict_is_overridden(fleet: Any, pairs: tuple[Pair, Pair], tm
     decision = fleet.decision(2, 1, "refuse")
     with pytest.raises(ConflictError, match="expired at"):
         override(fleet, decision, pairs[1], now=NOW + timedelta(days=8))
-    with pytest.raises(EvidenceError, match="signed for environment none, and this is 'production'"):
+    with pytest.raises(EvidenceError, match="judged for no environment, and this is 'production'"):
         override(fleet, decision, pairs[1], environment="production")
     elsewhere = fleet.decision(2, 1, "refuse", registry="sqlite:////elsewhere.db")
     with pytest.raises(EvidenceError, match="the decision is about sqlite:////elsewhere.db"):
@@ -744,12 +868,13 @@ def test_what_an_enforcing_registry_refuses_is_told_in_its_words(enforce: Callab
 def test_a_refusal_at_the_last_step_is_recorded_and_what_was_kept_is_put_back(
     enforce: Callable[..., Any], pairs: tuple[Pair, Pair], tmp_path: Path
 ) -> None:
-    fleet = enforce(policies=f"[{'ab' * 32}]")
+    fleet = enforce()
     fleet.client.set_registered_model_alias("fleet", "previous", "3")
     file = envelope(fleet.decision(2, 1, keep_previous_as="previous"), pairs[0], tmp_path / "signed")
-    error = refused(EvidenceError, file, keys=[pairs[0].public], registry_uri=fleet.uri)
+    swap = at_the_last_moment(lambda: (fleet.folders[2] / "MLmodel").write_text("something else"))
+    error = refused(EvidenceError, file, keys=[pairs[0].public], registry_uri=fleet.uri, progress=swap)
 
-    assert "judged by the policy" in str(error)
+    assert "the registry refuses: " in str(error)
     assert (fleet.at(), fleet.at("previous")) == (1, 3)
     assert [(move.state, move.version) for move in moves(fleet)] == [("abandoned", 2)]
     assert [name for name in fleet.tags() if name.startswith("gate.claim.")] == []

@@ -262,3 +262,17 @@ def test_a_sample_shows_what_the_task_says_is_to_be_shown():
         (0, "label 0", "old 0", "new 0"),
         (1, "label 1", "old 1", "new 1"),
     }
+
+
+def test_a_merged_table_keeps_samples_of_both_kinds_clusters_and_weights():
+    right, at = np.ones(20, dtype=bool), np.arange(20)
+    more = {"cluster": Codes(at // 5, tuple("abcd")), "weight": 1.0 + at % 3}
+    worse = count(Outcomes(at, right, ~right, ~right, **more), keep=4)
+    better = count(Outcomes(at + 20, ~right, right, ~right, **more), keep=6)
+    found = merge([worse, better, better])
+    assert found.keep == 4
+    kept = {kind: [row.id for row in found.samples if row.kind == kind] for kind in ("negative", "positive")}
+    assert sorted(kept["negative"]) == sorted(row.id for row in worse.samples) and len(kept["negative"]) == 4
+    assert len(kept["positive"]) == 4 and set(kept["positive"]) <= {row.id for row in better.samples}
+    assert found.clusters["overall"].counts.n.tolist() == [3 * n for n in worse.clusters["overall"].counts.n.tolist()]
+    assert found.weights["overall"].weights.n.tolist() == [3 * n for n in worse.weights["overall"].weights.n.tolist()]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from gate.core.flips import FlipTable, count
+from gate.core.counts import Cells
+from gate.core.flips import FlipTable, count, merge
 from gate.core.means import Means, Moments, mean_bounds, mean_tests
 from gate.core.measured import Measured
 from gate.core.measures import MEAN_GAIN, MEAN_LOSS, OTHERS
@@ -149,3 +153,100 @@ def test_beyond_the_range_a_p_value_is_nothing_and_at_its_ends_it_is_not():
     assert (better.tolist(), worse.tolist()) == ([1.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, 1.0])
     _, worse = mean_tests(none, np.array([-0.1, 0.0, 1.0, 1.1]))
     assert worse.tolist() == [0.0, 1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
+def test_with_a_known_range_a_single_loss_is_bounded_as_any_number_of_them(n, share):
+    found = Moments(*(np.array([x]) for x in (float(n), n * share * 4.0, n * (share * 4.0) ** 2, share * 4.0)))
+    lower, upper = (float(bound[0]) / 4.0 for bound in mean_bounds(found, 0.8, 4.0))
+    divergence = [
+        share * np.log(share / held) + (1 - share) * np.log((1 - share) / (1 - held)) for held in (lower, upper)
+    ]
+    assert divergence == pytest.approx([np.log(5) / n] * 2)
+    assert 0 < lower < share < upper < 1
+
+
+def test_without_a_loss_the_bounds_are_the_ends_of_the_range_and_nobody_is_warned():
+    none = Moments(*(np.zeros(1) for _ in range(4)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for largest, end in ((None, np.inf), (4.0, 4.0)):
+            lower, upper = mean_bounds(none, 0.95, largest)
+            assert (lower.tolist(), upper.tolist()) == ([0.0], [end])
+        assert [p.tolist() for p in mean_tests(none, 0.5)] == [[1.0], [1.0]]
+
+
+def test_the_largest_loss_and_the_largest_gain_of_each_cell_are_kept():
+    scored = count(
+        Outcomes(
+            np.arange(6), *(np.zeros(6, dtype=bool),) * 3, slices={"part": Codes(np.array([0, 0, 0, 1, 1, -1]), ("a", "b"))},
+            scores=Scores(np.zeros(6), np.array([-0.5, -0.75, 0.25, 0.5, 0.0, 2.0])),
+        )
+    ).scores  # fmt: skip
+    assert scored["part"].largest.tolist() == [[0.75, 0.25], [0.0, 0.5]]
+    assert scored["overall"].largest.tolist() == [[0.75, 2.0]]
+
+
+def test_rows_in_clusters_that_weigh_unequally_say_both():
+    rows = sum(SIZES.values())
+    right = np.zeros(rows, dtype=bool)
+    drawn = count(
+        Outcomes(
+            np.arange(rows), right, right, right, cluster=Codes(np.arange(rows) // 2, tuple(range(rows))),
+            weight=1.0 + np.arange(rows) % 2, scores=Scores(np.zeros(rows), -np.ones(rows)),
+        )
+    )  # fmt: skip
+    assert Means(Measured(drawn, 0.95)).method == "no bound (rows in clusters and weighted rows, each counted alike)"
+
+
+def test_losses_and_gains_of_every_dimension_are_kept_apart_in_any_order_of_asking():
+    asked = [(about, by) for about in (LOSS, GAIN) for by in ("part", None)]
+    alone = {(about.name, by): means().estimate(about, by) for about, by in asked}
+    for order in (asked, asked[::-1]):
+        found = means()
+        for about, by in order:
+            estimate = found.estimate(about, by)
+            assert estimate.upper.tolist() == alone[about.name, by].upper.tolist()
+            assert estimate.confidence == 0.95
+            assert found.value(about, by).tolist() == pytest.approx(estimate.estimate.tolist(), nan_ok=True)
+    assert len({tuple(estimate.upper.tolist()) for estimate in alone.values()}) == 4
+    with pytest.raises(KeyError, match="nowhere"):
+        means().value(LOSS, "nowhere")
+
+
+def test_a_cell_that_no_score_is_known_of_has_no_loss():
+    known = table()
+    cells = known.cells["part"]
+    longer = Cells((*cells.values, "e"), np.vstack([cells.columns, [[5, 0, 0, 0, 0]]]))
+    found = Means(Measured(replace(known, cells={"part": longer}), 0.95)).estimate(LOSS, "part")
+    assert (found.n[4], found.lower[4], found.upper[4]) == (0, 0.0, np.inf) and np.isnan(found.estimate[4])
+    assert found.n[:4].tolist() == means().estimate(LOSS, "part").n.tolist()
+
+
+def test_means_of_merged_shards_are_those_of_all_rows():
+    random = np.random.default_rng(9)
+    change, part = random.normal(0, 0.3, 300), random.choice(["a", "b"], 300)
+
+    def counted(at: slice) -> FlipTable:
+        rows = np.arange(300)[at]
+        right = change[at] <= 0
+        return count(
+            Outcomes(
+                rows, right, ~right, np.zeros(len(rows), dtype=bool), slices={"part": Codes.of(part[at].tolist())},
+                scores=Scores(np.zeros(len(rows)), change[at]),
+            )
+        )  # fmt: skip
+
+    whole, shards = (
+        counted(slice(None)),
+        merge([counted(slice(0, 100)), counted(slice(100, 140)), counted(slice(140, None))]),
+    )
+    for about in (LOSS, GAIN):
+        for largest in (None, 3.0):
+            one, other = (Means(Measured(of, 0.95), largest) for of in (whole, shards))
+            by_value = [whole.cells["part"].values.index(value) for value in shards.cells["part"].values]
+            for number in ("estimate", "lower", "upper", "n"):
+                expected = getattr(one.estimate(about, "part"), number)[by_value]
+                assert getattr(other.estimate(about, "part"), number).tolist() == expected.tolist()
+    assert Means(Measured(shards, 0.95)).largest_seen == Means(Measured(whole, 0.95)).largest_seen

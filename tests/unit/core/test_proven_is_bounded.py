@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from gate.core.bounds import ratio_test
 from gate.core.counts import EffectiveCounts, FlipCounts
 from gate.core.judgement import DecideOn, Status, statuses
 from gate.core.multiplicity import benjamini_hochberg, holm
@@ -93,6 +94,22 @@ def test_a_ratio_of_rows_in_clusters_is_tested_at_what_its_two_shares_are_worth(
     assert kind.better_than(counts, upper).tolist() == pytest.approx([0.05] * 3, abs=1e-6)
     assert kind.worse_than(counts, lower).tolist() == pytest.approx([0.05] * 3, abs=1e-6)
     assert (kind.better_than(counts, upper * 1.1) < 0.05).all() and (kind.worse_than(counts, lower / 1.1) < 0.05).all()
+
+
+@pytest.mark.parametrize("position", range(7))
+@pytest.mark.parametrize("below", [True, False])
+def test_the_test_of_a_ratio_takes_an_array_in_any_place_and_numbers_in_all_others(position, below):
+    numbers: list[float] = [10, 100, 50, 90, 0.3, 2.0, 3.0]
+    limit_at = 4
+
+    def tested(given: list) -> np.ndarray:
+        return ratio_test(*given[: limit_at + 1], below, *given[limit_at + 1 :])
+
+    array = [*numbers]
+    array[position] = np.array([numbers[position], numbers[position] * 1.25])
+    more = [*numbers]
+    more[position] *= 1.25
+    assert tested(array).tolist() == pytest.approx([float(tested(numbers)), float(tested(more))])
 
 
 @pytest.mark.parametrize("kind", RATES.values(), ids=lambda kind: f"{kind.name}-{kind.of}")

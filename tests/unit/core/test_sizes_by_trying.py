@@ -23,8 +23,8 @@ def most(limit: float, confidence: float = 0.95) -> NDArray[np.int64]:
     return (special.bdtr(flips, SIZES, limit) <= 1 - confidence).sum(axis=0) - 1
 
 
-@pytest.mark.parametrize("limit", [0.03, 0.2, 0.7])
-@pytest.mark.parametrize("confidence", [0.9, 0.95])
+@pytest.mark.parametrize("limit", [0.03, 0.2, 0.7, 0.97])
+@pytest.mark.parametrize("confidence", [0.6, 0.9, 0.95])
 def test_the_flips_that_are_allowed_are_those_that_trying_each_number_allows(limit, confidence):
     assert most_flips_allowed(SIZES.astype(float), limit, confidence).tolist() == most(limit, confidence).tolist()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,9 @@ def answers(store: Any, steps: Iterator[Step]) -> list[str]:
 def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(item) for item in value], getattr(value, "token", None)
-    return {name: plain(item) for name, item in vars(value).items()} if hasattr(value, "__dict__") else value
+    if isinstance(value, Enum) or not hasattr(value, "__dict__"):
+        return value
+    return {name: plain(item) for name, item in vars(value).items()}
 
 
 @pytest.fixture

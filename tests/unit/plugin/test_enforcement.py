@@ -89,7 +89,21 @@ def test_keys_are_found_beside_the_file(folder: Path) -> None:
         (("[fraud, credit-*]", "[]"), 3, "protect[0].models: must be a list of text"),
         (("[fraud, credit-*]", "[fraud, 7]"), 3, "protect[0].models[1]: must be text"),
         (("[fraud, credit-*]", '[" fraud"]'), 3, "must be text, without spaces around it"),
-        (("[champion]", '["@champion"]'), 4, "no alias can be called '@champion'; write champion"),
+        (("[champion]", '["@champion"]'), 4, "no alias can be called '@champion': an alias has letters"),
+        (("[champion]", '["!champion"]'), 4, "has no way to say what is not"),
+        (("[champion]", '["champ[ion"]'), 4, "a bracket is opened and not closed"),
+        (("[champion]", '["champ[!]"]'), 4, "nothing is in its brackets"),
+        (("[champion]", '["champ[z-a]"]'), 4, "nothing is in its brackets"),
+        (("[champion]", '["champ[@.]"]'), 4, "an alias has letters, digits, _ and -"),
+        (("[champion]", "[latest]"), 4, "MLflow takes latest and v1, v2, ... for no alias"),
+        (("[champion]", "[V12]"), 4, "MLflow takes latest and v1, v2, ... for no alias"),
+        (("[fraud, credit-*]", '["credit-*", "!fraud"]'), 3, "protect[0].models[1]: no model is meant by '!fraud'"),
+        (("[fraud, credit-*]", '["fraud["]'), 3, "a bracket is opened and not closed"),
+        (
+            ('"*"], aliases: [live', '"*-eu"], aliases: ["ch*n"'),
+            10,
+            "no decision meets this and protect[0].environment",
+        ),
         (("environment: production", "environment: [production]"), 5, "must be the name of an environment"),
         (("environment: production", "environment:"), 5, "must be the name of an environment; found nothing"),
         (("max_age: 12h", "max_age: 12"), 9, "not an age: '12'"),
@@ -107,6 +121,52 @@ def test_a_mistake_is_told_with_its_line(folder: Path, change: tuple[str, str], 
         parsed(text, folder)
     told = [str(problem) for problem in caught.value.problems]
     assert any(f"gate.yaml:{line}:" in each and found in each for each in told), told
+
+
+def test_a_name_with_brackets_is_protected_as_it_is_spelled(folder: Path) -> None:
+    found = parsed(SOUND.replace("fraud", '"fraud[eu]"'), folder)
+    assert found.on_alias("fraud[eu]", "champion")
+    assert found.on_alias("fraude", "champion"), "and as a pattern, as ever"
+    assert not found.on_alias("fraud", "champion")
+
+
+TWO = """\
+version: 1
+protect:
+  - {models: [fraud-*], aliases: [champion], keys: [ci.pub], policies: any}
+  - {models: ["*-eu"], aliases: ["c*", live], keys: [ci.pub], policies: any}
+"""
+
+
+@pytest.mark.parametrize(
+    ("second", "key"),
+    [
+        ("keys: [ci.pub], policies: any, environment: eu", "environment"),
+        ("keys: [stranger.pub], policies: any", "keys"),
+    ],
+)
+def test_two_entries_that_no_decision_can_meet_are_a_mistake_where_they_may_be_about_one_alias(
+    folder: Path, second: str, key: str
+) -> None:
+    parsed(TWO, folder)
+    text = TWO.replace("live], keys: [ci.pub], policies: any", f"live], {second}")
+    with pytest.raises(UsageError) as caught:
+        parsed(text, folder)
+    (told,) = map(str, caught.value.problems)
+    assert "gate.yaml:4:" in told
+    assert f"protect[1].{key}: no decision meets this and protect[0].{key}, and both may be about one alias" in told
+    for apart in (text.replace("*-eu", "*-[ab]u").replace("fraud-*", "fraud-?x"), text.replace('"c*"', '"c?"')):
+        parsed(apart, folder)
+
+
+def test_two_entries_that_share_no_policy_or_registry_are_a_mistake(folder: Path) -> None:
+    for key, mine, its in (("policies", "5" * 64, "6" * 64), ("registries", "http://a", "http://b")):
+        more = "" if key == "policies" else "policies: any, "
+        entries = [
+            f"  - {{models: [m], aliases: [c], keys: [ci.pub], {more}{key}: ['{each}']}}" for each in (mine, its)
+        ]
+        with pytest.raises(UsageError, match=rf"gate.yaml:4:.*protect\[1\].{key}: no decision meets this"):
+            parsed("\n".join(["version: 1", "protect:", *entries]), folder)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "protect", "version: 1", "version: 1\nprotect: []", "{", "\x00"])

@@ -198,8 +198,62 @@ def test_an_alias_that_is_not_protected_is_attested_by_whoever_signs_for_the_mod
 ) -> None:
     refused(champion.attest, champion.statement(2, 1, alias="challenger"), "stranger")
     champion.attest(champion.statement(2, 1, alias="challenger"))
-    champion.gated.set_model_version_tag("fraud", "2", tag_of_version("gate.verdict", "allow"))
     refused(champion.gated.set_registered_model_alias, "fraud", "champion", "2")
+
+
+def test_a_version_is_described_by_the_newest_signature_for_a_protected_alias_alone(
+    champion: Any, refused: Refused
+) -> None:
+    from gate.core.judgement import Verdict
+
+    def describe(verdict: str) -> None:
+        champion.gated.set_model_version_tag("fraud", "2", tag_of_version("gate.verdict", verdict))
+
+    text = (champion.folder / "enforcement.yaml").read_text()
+    champion.protect(text.replace("[champion]", "[champion, shadow]"))
+    champion.attest(champion.statement(2, None, alias="challenger"))
+    assert "for a protected alias" in refused(describe, "allow")
+    champion.attest(champion.statement(2, 1, verdict=Verdict.REFUSE, signed_at="2026-01-02T00:00:00Z"))
+    refused(describe, "allow")
+    describe("refuse")
+    older = "2026-01-01T00:00:00Z"
+    champion.attest(champion.statement(2, None, alias="shadow", signed_at=older))
+    refused(describe, "allow")
+    champion.attest(champion.statement(2, None, alias="shadow"))
+    describe("allow")
+    refused(describe, "refuse")
+
+
+@pytest.mark.parametrize("version", ["9" * 25, str(2**31), "-" + "9" * 25])
+def test_a_version_that_no_database_has_room_for_is_refused_and_written_down(
+    champion: Any, refused: Refused, version: str
+) -> None:
+    before = len(champion.rows())
+    for call in (
+        lambda: champion.gated.set_registered_model_alias("fraud", "champion", version),
+        lambda: champion.gated.delete_model_version("fraud", version),
+        lambda: champion.gated.set_model_version_tag("fraud", version, tag_of_version("gate.verdict", "allow")),
+    ):
+        assert "its number is too long" in refused(call)
+    rows = champion.rows()[before:]
+    assert [(row["allowed"], row["version"]) for row in rows] == [(0, None)] * 3
+
+
+@pytest.mark.parametrize("key", ["gate.\udc80", "gate.a\0b"])
+def test_a_tag_of_which_the_name_is_no_text_is_refused_and_written_down(
+    champion: Any, refused: Refused, key: str
+) -> None:
+    before = len(champion.rows())
+    for call in (
+        lambda: champion.gated.set_model_version_tag("fraud", "2", tag_of_version(key, "x")),
+        lambda: champion.gated.set_registered_model_tag("fraud", tag_of_model(key, "x")),
+        lambda: champion.gated.delete_registered_model_tag("fraud", key),
+    ):
+        refused(call).encode("utf-8")
+    rows = champion.rows()[before:]
+    assert [(row["allowed"], row["tag"]) for row in rows] == [
+        (0, "gate.\\udc80" if "\udc80" in key else "gate.a\\x00b")
+    ] * 3
 
 
 def test_what_the_gate_wrote_is_not_taken_away(champion: Any, refused: Refused) -> None:
@@ -291,6 +345,20 @@ def test_without_a_sound_configuration_everything_guarded_is_refused_on_every_na
     assert champion.gated.get_registered_model("fraud").aliases == {"champion": 1}
     champion.gated.set_model_version_tag(name, "1", tag_of_version("team", "risk"))
     champion.gated.create_model_version(name, "/files")
+
+
+def test_what_is_wrong_with_the_configuration_is_for_the_log_and_not_for_clients(
+    champion: Any, refused: Refused, caplog: pytest.LogCaptureFixture
+) -> None:
+    (champion.folder / "ci.pub").unlink()
+    for _ in range(3):
+        said = refused(champion.gated.set_registered_model_alias, "fraud", "champion", "2")
+    assert "the server's enforcement file is not usable" in said
+    assert "-> ask the server's administrator" in said
+    assert str(champion.folder) not in said and "ci.pub" not in said
+    assert not any(str(champion.folder) in str(row["reason"]) for row in champion.rows())
+    (logged,) = (record.getMessage() for record in caplog.records if record.name == "gate.plugin.gatekeeper")
+    assert str(champion.folder / "ci.pub") in logged
 
 
 def test_a_configuration_counts_from_the_moment_it_is_written(champion: Any, refused: Refused) -> None:

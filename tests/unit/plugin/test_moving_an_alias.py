@@ -13,6 +13,7 @@ import pytest
 from gate.core.judgement import Verdict
 from gate.decisions.statement import Subject
 from gate.decisions.times import stamp
+from gate.plugin.files import ModelFiles
 from gate.registry.journal import read_journal
 
 Refused = Callable[..., str]
@@ -158,13 +159,37 @@ def test_an_environment_may_be_named_and_then_counts_alone(champion: Any, refuse
 
 
 def test_every_entry_about_an_alias_must_be_met(champion: Any, refused: Refused) -> None:
-    text = (champion.folder / "enforcement.yaml").read_text()
+    text = (champion.folder / "enforcement.yaml").read_text().replace("[ci.pub]", "[ci.pub, stranger.pub]")
     stricter = "  - {models: ['*'], aliases: ['*'], keys: [stranger.pub], policies: any}\n"
     champion.protect(text + stricter)
     put(champion, 2, champion.envelope(champion.statement(2, 1)))
     assert "which is none of those that count: stranger.pub" in refused(set_alias, champion, "2")
     champion.protect(text + stricter.replace("stranger", "ci"))
     set_alias(champion, "2")
+
+
+@pytest.mark.parametrize("after", ["another key", "no such entry", "no file"])
+def test_a_key_that_is_taken_out_while_the_files_are_read_moves_nothing(
+    champion: Any, refused: Refused, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    champion.attest(champion.statement(2, 1))
+    text = (champion.folder / "enforcement.yaml").read_text()
+    digest = ModelFiles.digest
+
+    def slow(self: ModelFiles, model: str, version: int) -> str:
+        if after == "no file":
+            (champion.folder / "enforcement.yaml").unlink(missing_ok=True)
+        else:
+            what = ("[ci.pub]", "[stranger.pub]") if after == "another key" else ("fraud", "spam")
+            champion.protect(text.replace(*what))
+        return digest(self, model, version)
+
+    monkeypatch.setattr(ModelFiles, "digest", slow)
+    said = refused(set_alias, champion, "2", conflict=after == "no such entry")
+    assert champion.at() == 1
+    assert {"another key": "none of those that count", "no such entry": "protected no more", "no file": "not usable"}[
+        after
+    ] in said
 
 
 # -- once, and from where it is -------------------------------------------------------------------------------------------

@@ -166,6 +166,141 @@ def test_of_an_alias_that_is_not_protected_a_record_needs_no_signature(
     assert "it does not follow" in refused(record, place, intent(place, place.statement(2, 1), **nothing))
 
 
+# -- without a key, no other story -------------------------------------------------------------------------------------
+
+
+def test_a_decision_that_was_used_is_not_recorded_again(attested: tuple[Any, Statement], refused: Refused) -> None:
+    place, statement = attested
+    move = intent(place, statement)
+    record(place, move)
+    place.gated.set_registered_model_alias("fraud", "champion", "2")
+    record(place, replace(move, state="done"))
+    place.attest(place.rollback(1, 2))
+    place.gated.set_registered_model_alias("fraud", "champion", "1")
+    forged = intent(place, statement, number=2, by="the CEO")
+    assert "moved @champion once already" in refused(lambda: record(place, forged), conflict=True)
+    assert "gate.move.champion.000002" not in place.plain.get_registered_model("fraud").tags
+
+
+def test_an_intent_announces_only_what_would_be_allowed_now(place: Any, refused: Refused) -> None:
+    from gate.core.judgement import Verdict
+
+    for _ in range(2):
+        place.add_version()
+    place.promote(1, None)
+    old = {"created_at": "2026-01-01T00:00:00Z", "signed_at": "2026-01-01T00:00:00Z"}
+    for parts, found, conflict in (
+        ({**old, "expires_at": "2026-01-02T00:00:00Z"}, "expired at", True),
+        (old, "older than 7 days", True),
+        ({"verdict": Verdict.REFUSE}, "the verdict is refuse", False),
+        ({"policy_digest": "9" * 64}, "which does not count here", False),
+    ):
+        statement = place.statement(2, 1, **parts)
+        place.attest(statement)
+        said = refused(lambda said=statement: record(place, intent(place, said)), conflict=conflict)
+        assert found in said
+    assert not any(key.startswith("gate.move.") for key in place.plain.get_registered_model("fraud").tags)
+
+
+def test_an_intent_is_of_now(attested: tuple[Any, Statement], refused: Refused) -> None:
+    place, statement = attested
+    past = intent(place, statement, at=stamp(NOW - timedelta(hours=1)))
+    assert "which is long past" in refused(lambda: record(place, past), conflict=True)
+
+
+def test_a_decision_has_one_open_record(attested: tuple[Any, Statement], refused: Refused) -> None:
+    place, statement = attested
+    move = intent(place, statement)
+    record(place, move)
+    twice = refused(lambda: record(place, replace(move, number=2, by="the CEO")), conflict=True)
+    assert "move 1 is the record of the same, and it is intent" in twice
+    record(place, replace(move, state="abandoned"))
+    record(place, replace(move, number=2))
+
+
+def test_done_is_what_the_journal_says_of_that_very_envelope(attested: tuple[Any, Statement], refused: Refused) -> None:
+    place, statement = attested
+    move = intent(place, statement)
+    record(place, move)
+    place.attest(place.override(2, 1), "oncall")
+    place.gated.set_registered_model_alias("fraud", "champion", "2")  # there, but by another's word
+    said = refused(record, place, replace(move, state="done"))
+    assert "by the journal this decision has not moved it since" in said
+    record(place, replace(move, state="abandoned"))
+
+
+def test_an_intent_is_not_given_up_while_its_promoter_holds_a_claim(
+    attested: tuple[Any, Statement], refused: Refused
+) -> None:
+    place, statement = attested
+    move = intent(place, statement, at=statement.created_at)
+    record(place, move)
+    gone = replace(move, state="abandoned")
+    hang(place, claim(by=move.by, purpose=f"decision {statement.decision_id} to version 2").to_text())
+    assert "ci@runner holds a claim to this very move" in refused(record, place, gone, conflict=True)
+    place.gated.delete_registered_model_tag("fraud", "gate.claim.champion.3f2a")
+    for others in ({"by": "ann"}, {"purpose": "decision x to version 3", "by": move.by}):
+        hang(place, claim(**others).to_text())
+    record(place, gone)
+
+
+@pytest.mark.parametrize("why", ["the move was refused", "the decision counts no more", "the version is gone"])
+def test_an_intent_that_leads_nowhere_is_given_up_by_whoever_holds_a_claim(
+    attested: tuple[Any, Statement], refused: Refused, why: str
+) -> None:
+    place, statement = attested
+    move = intent(place, statement, at=statement.created_at)
+    record(place, move)
+    hang(place, claim(by=move.by, purpose=f"decision {statement.decision_id} to version 2").to_text())
+    if why == "the move was refused":
+        (place.files["fraud", 2] / "code.py").write_text("print('not what was judged')")
+        refused(place.gated.set_registered_model_alias, "fraud", "champion", "2")
+    elif why == "the decision counts no more":
+        place.attest(place.override(2, 1), "oncall")
+    else:
+        place.gated.delete_model_version("fraud", "2")
+    record(place, replace(move, state="abandoned"))
+
+
+def test_what_was_given_up_too_soon_is_told_as_done_all_the_same(attested: tuple[Any, Statement]) -> None:
+    place, statement = attested
+    move = intent(place, statement)
+    record(place, move)
+    record(place, replace(move, state="abandoned"))  # by a bystander, who took the claim down before
+    place.gated.set_registered_model_alias("fraud", "champion", "2")
+    record(place, replace(move, state="done"))
+    assert '"state":"done"' in place.plain.get_registered_model("fraud").tags["gate.move.champion.000001"]
+
+
+def test_gate_promote_is_not_disturbed_by_a_bystander_and_takes_over_no_name(
+    attested: tuple[Any, Statement], refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gate
+    from gate.plugin.files import ModelFiles
+    from gate.registry.moves import read_history
+
+    place, _ = attested
+    statement = place.statement(2, 1, registry=f"gated:{place.uri}")
+    file = place.folder / "decision.dsse.json"
+    file.write_text(place.attest(statement))
+    record(place, intent(place, statement, by="the CEO"))
+    digest, told = ModelFiles.digest, []
+
+    def slow(self: ModelFiles, model: str, version: int) -> str:
+        if not told:
+            (open_,) = (each for each in moves() if each.state == "intent")
+            told.append(refused(record, place, replace(open_, state="abandoned"), conflict=True))
+        return digest(self, model, version)
+
+    def moves() -> tuple[Move, ...]:
+        return read_history(place.plain.get_registered_model("fraud").tags, "champion").moves
+
+    monkeypatch.setattr(ModelFiles, "digest", slow)
+    gate.promote(file, keys=[place.folder / "ci.pub"], registry_uri=f"gated:{place.uri}", by="ci@runner")
+    assert "holds a claim to this very move" in told[0]
+    assert [(each.by, each.state) for each in moves()] == [("the CEO", "abandoned"), ("ci@runner", "done")]
+
+
 # -- claims -----------------------------------------------------------------------------------------------------------------
 
 

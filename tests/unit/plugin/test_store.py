@@ -195,3 +195,12 @@ def test_reads_are_mlflows_own() -> None:
     for name in dir(SqlAlchemyStore):
         if name.startswith(READS) or name in HARMLESS | THROUGH_GUARDED:
             assert getattr(wrapped, name) is getattr(SqlAlchemyStore, name), name
+
+
+def test_on_a_client_the_reader_of_the_enforcement_file_is_told_what_is_wrong_with_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    monkeypatch.setenv("GATE_ENFORCEMENT", str(tmp_path / "gone.yaml"))
+    store = open_store("gated:http://127.0.0.1:9")
+    said = refused(store.set_registered_model_alias, "fraud", "champion", "1")
+    assert f"{tmp_path}/gone.yaml: no such enforcement file" in said

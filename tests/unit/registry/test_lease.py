@@ -166,6 +166,30 @@ def test_a_claim_ends_by_time(board: Tags, ago: timedelta) -> None:
         assert len(board.read()) == 1
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"ticket": 10**4299}, {"holder": "a" * 200}, {"pid": 10**4000}, {"by": "\x1b[31mbob\n::error::x"}],
+    ids=["number", "holder", "process", "name"],
+)
+def test_a_claim_that_no_promoter_writes_stops_nobody(board: Tags, changed: dict[str, Any]) -> None:
+    board.write("gate.claim.champion.theirs", elsewhere(**changed).to_text())
+    with held(board):
+        assert [read_claim(text).by for text in board.read().values()] == ["ann"]
+
+
+def test_where_there_is_no_number_after_theirs_it_is_a_conflict(board: Tags) -> None:
+    board.hang(elsewhere(ticket=10**9))
+    with pytest.raises(ConflictError, match="is being moved by bob on far"), held(board):
+        raise AssertionError
+    assert list(board.read()) == ["gate.claim.champion.theirs"]
+
+
+def test_a_name_that_would_command_a_terminal_is_written_without_that(board: Tags) -> None:
+    with lease(board, "champion", purpose="ours", by="\x1b[31mann\n" + "n" * 400, where=WHERE) as ours:
+        assert ours.claim.by.startswith("\ufffd[31mann\ufffdn") and len(ours.claim.by) == 300
+        ours.check()
+
+
 def test_who_draws_a_number_and_never_shows_it_is_not_overtaken(board: Tags) -> None:
     board.hang(elsewhere(ticket=0))
     with pytest.raises(ConflictError, match="bob"), held(board, patience=0.2):
@@ -238,6 +262,17 @@ def test_sweeping_takes_away_what_counts_no_more_and_nothing_else(board: Tags) -
         elsewhere(until="soon").to_text(),
         elsewhere(since="2026-01-01T00:00:00Z", until="2036-01-01T00:00:00Z").to_text(),
         "[" * 100_000,
+        elsewhere(ticket=10**9 + 1).to_text(),
+        elsewhere().to_text().replace('"ticket":1', f'"ticket":{"9" * 4300}'),
+        elsewhere().to_text().replace('"ticket":1', f'"ticket":{"9" * 4400}'),
+        elsewhere(pid=10**4000).to_text(),
+        elsewhere(pid=-1).to_text(),
+        elsewhere(holder="a" * 200).to_text(),
+        elsewhere(holder="").to_text(),
+        elsewhere(by="a" * 301).to_text(),
+        elsewhere(by="\x1b[31mbob").to_text(),
+        elsewhere(host="far\n::error::x").to_text(),
+        elsewhere(purpose="\u202eours").to_text(),
     ],
 )
 def test_anything_but_a_claim_as_it_is_written_is_none(text: str) -> None:
