@@ -7,13 +7,14 @@ import pytest
 from scipy import stats
 
 from gate.core.bounds import clopper_pearson
+from gate.core.counts import FlipCounts
 from gate.core.judgement import DecideOn, Source
 from gate.core.measures import OTHERS
 from gate.core.paired import tango
 from gate.core.rates import rate
 from gate.core.sample_size import rows_for_power, rows_to_certify
 from gate.policy.load import parse_policy
-from gate.policy.needs import FLIPS, Need, Power, needs, power_at, refused_from, rows_that_prove
+from gate.policy.needs import FLIPS, Need, Power, fewest_rows, needs, power_at, refused_from, rows_that_prove
 from gate.policy.rules import Cost, Rule
 
 NFR, BTC, CHANGE, RATIO = rate("nfr"), rate("btc"), rate("error_rate_change"), rate("error_rate_ratio")
@@ -168,3 +169,29 @@ def test_a_cost_below_what_any_number_of_rows_can_prove_needs_none_that_there_ar
 def test_a_cost_that_can_hardly_be_broken_needs_one_row():
     (need,) = stated("net_cost: {per: 1, negative: [{label: a, output: b, cost: 1}]}, at_most: 5")
     assert need.rows == (1, 1, 2, 5)
+
+
+@pytest.mark.parametrize(
+    ("limit", "at_most", "proven"),
+    [
+        (0.5, True, True),
+        (0.9, True, True),
+        (1.5, True, False),
+        (0.6, True, False),
+        (0.6, False, True),
+        (0.5, False, False),
+    ],
+)
+def test_a_relative_rate_needs_the_fewest_rows_among_all_answers_that_there_could_be(limit, at_most, proven):
+    relative = rate("relative_nfr")
+    rows = fewest_rows(relative, limit, at_most, proven, 0.8)
+    assert rows is not None and 2 < rows < 60
+    for n, expected in ((rows - 1, False), (rows, True)):
+        # negative flips, rows that both get wrong, rows that are mended: all there could be
+        flips, wrong, mended = (part.ravel() for part in np.meshgrid(*(np.arange(n + 1),) * 3))
+        some = flips + wrong + mended <= n
+        flips, wrong, mended = flips[some], wrong[some], mended[some]
+        counts = FlipCounts(n - flips - wrong - mended, flips, mended, wrong, np.zeros_like(wrong))
+        lower, upper = relative.bounds(counts, 0.8)
+        kept, broken = (upper <= limit, lower > limit) if at_most else (lower >= limit, upper < limit)
+        assert bool((kept if proven else broken).any()) == expected

@@ -229,6 +229,40 @@ PLACED = {
         "task: {kind: multilabel, classes: [a]}\nholdout: {slices: {label: {column: c}}}\n" + RULES,
         ["4:20: holdout.slices.label: a slice cannot be called 'label': kind: multilabel means something else by it"],
     ),
+    "a cost of words": (
+        f"rules: [{{id: a, {COST}, at_most: z}}]\n",
+        ["3:73: rules[0] 'a': at_most: a limit on net_cost is written like 0.3; found 'z'"],
+    ),
+    "a loss of repeated answers": (
+        "task: {kind: generation, score: j, right_at_least: 1}\nholdout: {id: r, sample: s}\n"
+        "rules: [{id: a, rate: mean_loss, at_most: 1}]\n",
+        ["5:17: rules[0] 'a': rate: mean_loss takes rows as independent and alike, and holdout.sample says otherwise:"
+         " there is no bound on it"],
+    ),
+    "a loss without scores": (
+        "task: {kind: generation}\nrules: [{id: a, rate: mean_loss, at_most: 1}]\n",
+        ["4:17: rules[0] 'a': rate: mean_loss needs scores that are more than right or wrong: say task.score and"
+         " right_at_least, or continuous: true"],
+    ),
+    "a locked rule in an environment": (
+        "rules:\n  - {id: a, rate: nfr, at_most: 1%, locked: true}\n"
+        "environments: {prod: {rules: [{id: a, at_most: 2%}]}}\n",
+        ["5:31: environments.prod.rules[0] 'a': the rule is locked in p.yaml:4:5 and cannot be restated"],
+    ),
+    "bins that are words": (
+        "holdout: {slices: {s: {column: c, bins: [x, 3, 1]}}}\n" + RULES,
+        ["3:42: holdout.slices.s.bins[0]: must be a valid integer; found 'x'"],
+    ),
+    "a waiver of the candidate's errors": (
+        "rules: [{id: a, rate: error_rate, of: candidate, at_most: 2%}]\n"
+        "waivers: [{rule: a, because: b, owner: c, expires: 2027-01-31, up_to: 1%}]\n",
+        ["4:64: waivers[0].up_to: 1% is no wider than the rule's at_most 2%"],
+    ),
+    "a waiver of the incumbent's errors": (
+        "rules: [{id: a, rate: error_rate, of: incumbent, at_most: 2%}]\n"
+        "waivers: [{rule: a, because: b, owner: c, expires: 2027-01-31, up_to: 1%}]\n",
+        ["4:64: waivers[0].up_to: 1% is no wider than the rule's at_most 2%"],
+    ),
     "a label beside scores": (
         "task: {kind: generation, score: judge, right_at_least: 1}\nholdout: {label: y}\n" + RULES,
         ["4:11: holdout.label: no label is read: the predictions are judged already"],
