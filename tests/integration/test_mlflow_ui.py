@@ -272,19 +272,20 @@ def test_where_the_tags_are_guarded_the_verdict_stands_and_a_warning_says_what_w
     command = [
         sys.executable, "-m", "gate", "check", "--model", "digits", "--candidate", "3", "--incumbent", "@champion",
         "--data", str(data), "--policy", str(policies[0]), "--registry-uri", f"gated:{copied}", "--tracking-uri", copied,
-        "--in-process", "--tag", "--quiet",
+        "--in-process", "--tag", "--quiet", "--experiment", "guarded",
     ]  # fmt: skip
     environment = {**os.environ, "GATE_ENFORCEMENT": str(tmp_path / "enforcement.yaml")}
+    client = mlflow.MlflowClient(copied, copied)
+    before = client.get_model_version("digits", "3").description
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("ALLOWED\n")
     assert "gate: warning: the verdict stands, but its tags were not written" in ran.stderr
     assert re.search(r"-> a signed decision writes them: gate sign, then gate promote$", ran.stderr.strip(), re.M)
-    client = mlflow.MlflowClient(copied, copied)
     assert [name for name in client.get_model_version("digits", "3").tags if name.startswith("gate.")] == []
-    assert not client.get_model_version("digits", "3").description
-    (run,) = client.search_runs([client.get_experiment_by_name("gate").experiment_id])
+    assert client.get_model_version("digits", "3").description == before
+    (run,) = client.search_runs([client.get_experiment_by_name("guarded").experiment_id])
     assert run.data.tags["gate.verdict"] == "allow"
 
 
