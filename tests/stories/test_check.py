@@ -290,7 +290,7 @@ def test_full_uris_of_versions_and_aliases_need_no_model_name(
 ) -> None:
     decision = checked(model=None, candidate="models:/digits/3", incumbent="models:/digits@champion").decision
 
-    assert decision == replace(again.decision, created_at=decision.created_at)
+    assert decision == replace(again.decision, created_at=decision.created_at, seal=decision.seal)
 
 
 @pytest.mark.parametrize("role", ["candidate", "incumbent"])
