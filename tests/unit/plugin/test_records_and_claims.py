@@ -20,6 +20,13 @@ Refused = Callable[..., str]
 NOW = datetime.now(timezone.utc)
 
 
+@pytest.fixture(autouse=True)
+def _today() -> None:
+    """Now is when a test runs: a claim lasts ten minutes, and all the tests together take longer."""
+    global NOW
+    NOW = datetime.now(timezone.utc)
+
+
 def intent(place: Any, statement: Statement, number: int = 1, **parts: Any) -> Move:
     """What `gate promote` records before it moves the alias."""
     old = statement.incumbent
