@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ COLUMNS = ("both_right", "negative", "positive", "wrong_same", "wrong_different"
 COLUMN_OF = np.zeros((8, 5), dtype=np.int64)
 for _bits, _column in enumerate((4, 3, 2, 2, 1, 1, 0, 0)):  # bits: incumbent right, candidate right, same output
     COLUMN_OF[_bits, _column] = 1
+_ROOM = threading.local()
+ONE_RIGHT, BOTH_RIGHT = 2, 6  # from these numbers on, at least one of the two is right, and both are
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,22 @@ class Cells:
         return FlipCounts.from_row(self.columns[position])
 
 
+def bits_of(
+    incumbent_right: NDArray[np.bool_], candidate_right: NDArray[np.bool_], same_output: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """Incumbent right, candidate right and same output as the three bits of one number, one for each unit.
+
+    >>> bits_of(np.array([True, False]), np.array([False, True]), np.array([False, False])).tolist()
+    [4, 2]
+    """
+    # Doubled by adding: NumPy adds bytes many at a time, and shifts them one by one.
+    bits: NDArray[np.uint8] = incumbent_right.view(np.uint8) + incumbent_right.view(np.uint8)
+    bits += candidate_right.view(np.uint8)
+    bits += bits
+    bits += same_output.view(np.uint8)
+    return bits
+
+
 def cells_and_bits(column: Codes | None, bits: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The position of each unit's cell times 8, plus its three bits, plus 8, so that "no cell" (-1) is below 8.
 
@@ -155,17 +175,67 @@ def cells_and_bits(column: Codes | None, bits: NDArray[np.uint8]) -> NDArray[np.
 def count_by(column: Codes, bits: NDArray[np.uint8]) -> Cells:
     """Count units by the cell that ``column`` puts them in (-1: in none) and their three ``bits``."""
     cells = len(column.values)
-    joint = np.bincount(cells_and_bits(column, bits), minlength=(cells + 1) * 8)
-    return Cells(tuple(column.values), joint.reshape(cells + 1, 8)[1:] @ COLUMN_OF)
+    joint = _room(len(bits))
+    np.left_shift(column.codes, 3, out=joint)
+    joint += bits + np.uint8(8)  # as in cells_and_bits
+    counted = np.bincount(joint, minlength=(cells + 1) * 8).reshape(cells + 1, 8)
+    return Cells(tuple(column.values), _five(counted[1:]))
+
+
+def _room(rows: int) -> NDArray[np.int64]:
+    """Memory to work in, the same for every batch: the system clears what is given back and asked for again."""
+    room: NDArray[np.int64] | None = getattr(_ROOM, "room", None)
+    if room is None or len(room) < rows:
+        room = _ROOM.room = np.empty(rows, dtype=np.int64)
+    return room[:rows]
+
+
+def count_by_output(output: Codes, by_label: Cells, others: NDArray[np.intp], bits: NDArray[np.uint8]) -> Cells:
+    """What :func:`count_by` counts of the candidate's outputs, where an answer is right if and only if it is the label.
+
+    Units that both models got right have the label for an output, so ``by_label`` (over the same values) has counted
+    them; ``others`` are the units that are left, and ``bits`` are those of these. ValueError for a code of -1.
+    """
+    cells = len(by_label)
+    joint = np.left_shift(output.codes.take(others), 3, dtype=np.int64)
+    joint += bits
+    columns = _five(np.bincount(joint, minlength=cells * 8).reshape(cells, 8))
+    columns[:, 0] = by_label.columns[:, 0]
+    return Cells(by_label.values, columns)
+
+
+def _five(joint: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The product with ``COLUMN_OF``, which NumPy is slow at for integers."""
+    different, same, first_positive, positive, first_negative, negative, first_right, right = joint.T
+    five = np.empty((len(joint), len(COLUMNS)), dtype=np.int64)
+    np.add(first_right, right, out=five[:, 0])
+    np.add(first_negative, negative, out=five[:, 1])
+    np.add(first_positive, positive, out=five[:, 2])
+    five[:, 3], five[:, 4] = same, different
+    return five
 
 
 def merge_cells(parts: Sequence[Cells]) -> Cells:
     """Add cells value by value; at least one part."""
-    values, positions = unite([part.values for part in parts])
+    vocabularies = [part.values for part in parts]
+    values = grown(vocabularies)
+    rows: Sequence[slice | NDArray[np.int64]] = [slice(len(part)) for part in parts]
+    if values is None:
+        values, rows = unite(vocabularies)
     total = np.zeros((len(values), len(COLUMNS)), dtype=np.int64)
-    for part, rows in zip(parts, positions, strict=True):
-        total[rows] += part.columns  # the values of one part are distinct
+    for part, at in zip(parts, rows, strict=True):
+        total[at] += part.columns  # the values of one part are distinct
     return Cells(values, total)
+
+
+def grown(vocabularies: Sequence[Sequence[Value]]) -> tuple[Value, ...] | None:
+    """The longest of these vocabularies of typed values if all others are how it begins, the usual case; else None.
+
+    >>> grown([("a",), ("a", 1)]), grown([("a", True), ("a", 1)])
+    (('a', 1), None)
+    """
+    longest = max(vocabularies, key=len, default=())
+    return tuple(longest) if all(_begins(longest, vocabulary) for vocabulary in vocabularies) else None
 
 
 def unite(vocabularies: Sequence[Sequence[Value]]) -> tuple[tuple[Value, ...], list[NDArray[np.int64]]]:
@@ -176,9 +246,9 @@ def unite(vocabularies: Sequence[Sequence[Value]]) -> tuple[tuple[Value, ...], l
     >>> unite([("a", "b"), ("b", 1)])
     (('a', 'b', 1), [array([0, 1]), array([1, 2])])
     """
-    longest = max(vocabularies, key=len, default=())
-    if all(_begins(longest, vocabulary) for vocabulary in vocabularies):  # one that grew, the usual case
-        return tuple(longest), [np.arange(len(vocabulary)) for vocabulary in vocabularies]
+    longest = grown(vocabularies)
+    if longest is not None:
+        return longest, [np.arange(len(vocabulary)) for vocabulary in vocabularies]
     where: dict[tuple[type, Value], int] = {}
     positions = [
         np.asarray([where.setdefault((type(value), value), len(where)) for value in vocabulary], dtype=np.int64)
@@ -188,6 +258,6 @@ def unite(vocabularies: Sequence[Sequence[Value]]) -> tuple[tuple[Value, ...], l
 
 
 def _begins(longest: Sequence[Value], part: Sequence[Value]) -> bool:
-    if part is longest:
+    if part is longest or all(map(is_, part, longest)):  # the very same, from one vocabulary
         return True
     return all(type(a) is type(b) and a == b for a, b in zip(part, longest, strict=False))

@@ -6,9 +6,7 @@ count over everything would have given.
 
 from __future__ import annotations
 
-import hashlib
-import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -16,9 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gate.core.clusters import ClusteredCells, count_clusters, merge_clusters
-from gate.core.counts import COLUMN_OF, COLUMNS, Cells, FlipCounts, count_by, merge_cells
+from gate.core.counts import (
+    BOTH_RIGHT,
+    COLUMN_OF,
+    COLUMNS,
+    ONE_RIGHT,
+    Cells,
+    FlipCounts,
+    bits_of,
+    count_by,
+    count_by_output,
+    merge_cells,
+)
+from gate.core.flipped import FlippedRow, chosen, row_digest, smallest
 from gate.core.matrix import Key, MatrixCounts
-from gate.core.outcomes import Codes, Outcomes, Value
+from gate.core.near_ties import count_near_ties
+from gate.core.outcomes import Codes, Outcomes
 from gate.core.scored import ScoredCells, count_scores, merge_scores
 from gate.core.weights import WeightedCells, check_weights, count_weights, merge_weights
 
@@ -35,20 +46,6 @@ CONFIDENCE_BINS = 10
 _Part = TypeVar("_Part")
 
 
-@dataclass(frozen=True, order=True)
-class FlippedRow:
-    """One flipped unit: what it is, what was right, what each model said. Ordered by the hash of its id."""
-
-    digest: str
-    id: Value = field(compare=False)
-    kind: str = field(compare=False)
-    label: Value = field(compare=False, default=None)
-    incumbent: Value = field(compare=False, default=None)
-    candidate: Value = field(compare=False, default=None)
-    incumbent_confidence: float | None = field(compare=False, default=None)
-    candidate_confidence: float | None = field(compare=False, default=None)
-
-
 @dataclass(frozen=True)
 class FlipTable:
     """Everything that is counted of one comparison; the sum of any partition of the rows gives the same table.
@@ -60,6 +57,8 @@ class FlipTable:
       every batching and sharding keeps the same ones.
     - ``confidence``: histogram of shape (2 kinds: negative, positive; 2 models: incumbent, candidate; 10 bins of
       [0, 1]), or None where the outputs carry no confidence.
+    - ``near_ties``: of shape (2 kinds, 3 edges), how many flips have a margin below each of
+      :data:`gate.core.near_ties.EDGES`, or None where the outputs carry no scores.
     - ``clusters``, ``weights``, ``scores``: dimension (``overall`` too) -> what was counted by cluster, summed of
       weights, and summed of gains and losses; all three are empty where the rows have no such thing.
 
@@ -75,20 +74,10 @@ class FlipTable:
     clusters: Mapping[str, ClusteredCells] = field(default_factory=dict)
     weights: Mapping[str, WeightedCells] = field(default_factory=dict)
     scores: Mapping[str, ScoredCells] = field(default_factory=dict)
+    near_ties: NDArray[np.int64] | None = None
 
     def __add__(self, other: FlipTable) -> FlipTable:
         return merge([self, other])
-
-
-def row_digest(seed: int, unit: object) -> str:
-    """SHA-256 of seed and id, as hex: decides which flipped rows are kept, the same on every engine.
-
-    The id's type is part of it, so that ``1`` and ``"1"`` differ.
-
-    >>> row_digest(0, "a")[:8] != row_digest(1, "a")[:8]
-    True
-    """
-    return hashlib.sha256(f"{seed}\x1f{type(unit).__name__}\x1f{unit}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def count(outcomes: Outcomes, *, seed: int = 0, keep: int = 100) -> FlipTable:
@@ -109,25 +98,57 @@ def count(outcomes: Outcomes, *, seed: int = 0, keep: int = 100) -> FlipTable:
     >>> [(row.id, row.kind) for row in table.samples]
     [(11, 'negative')]
     """
-    bits: NDArray[np.uint8] = np.left_shift(outcomes.incumbent_right.view(np.uint8), 2, dtype=np.uint8)
-    bits |= np.left_shift(outcomes.candidate_right.view(np.uint8), 1, dtype=np.uint8)
-    bits |= outcomes.same_output.view(np.uint8)
-    overall = np.bincount(bits, minlength=8) @ COLUMN_OF
+    bits = bits_of(outcomes.incumbent_right, outcomes.candidate_right, outcomes.same_output)
+    others = np.flatnonzero(bits < BOTH_RIGHT)  # what both got right is most of it, and counted by class alone
+    bits_of_others = bits.take(others)
+    flipped = _flipped(outcomes, keep, others, bits_of_others)
     columns = _dimensions(outcomes)
-    cells = {name: count_by(column, bits) for name, column in columns.items()}
-    for name in (BY_CLASS, BY_OUTPUT):
-        if name in cells and int(cells[name].columns.sum()) != len(outcomes):
-            raise ValueError(f"a unit is in no {name}: only a slice may leave units out")
-    flipped = np.flatnonzero(outcomes.incumbent_right != outcomes.candidate_right)
+    cells = _cells(outcomes, columns, bits, others, bits_of_others)
     return FlipTable(
-        overall=FlipCounts.from_row(overall),
+        overall=_overall(cells.get(BY_CLASS), bits),
         cells=cells,
         matrix=_matrix(outcomes, flipped),
-        samples=_samples(outcomes, flipped, seed, keep),
+        samples=chosen(outcomes, flipped, seed, keep),
         confidence=_confidence(outcomes, flipped),
+        near_ties=_near_ties(outcomes, flipped),
         keep=keep,
         **_beyond_counts(outcomes, {OVERALL: None, **columns}, bits),
     )
+
+
+def _flipped(
+    outcomes: Outcomes, keep: int, others: NDArray[np.intp], bits_of_others: NDArray[np.uint8]
+) -> NDArray[np.intp]:
+    """Where exactly one of the two is right; nobody is told where nobody looks at single flips."""
+    if not keep and outcomes.incumbent is None and outcomes.confidence is None and outcomes.margins is None:
+        return others[:0]
+    return others.take(np.flatnonzero(bits_of_others >= ONE_RIGHT))
+
+
+def _overall(by_class: Cells | None, bits: NDArray[np.uint8]) -> FlipCounts:
+    """All units, each of which is in one class where there are classes."""
+    columns = np.bincount(bits, minlength=8) @ COLUMN_OF if by_class is None else by_class.columns.sum(axis=0)
+    return FlipCounts.from_row(columns)
+
+
+def _cells(
+    outcomes: Outcomes,
+    columns: Mapping[str, Codes],
+    bits: NDArray[np.uint8],
+    others: NDArray[np.intp],
+    bits_of_others: NDArray[np.uint8],
+) -> dict[str, Cells]:
+    label, output = outcomes.label, outcomes.candidate
+    shared = outcomes.right_is_label and label is not None and output is not None and label.values is output.values
+    cells: dict[str, Cells] = {}
+    for name, column in columns.items():
+        if shared and name == BY_OUTPUT:
+            cells[name] = count_by_output(column, cells[BY_CLASS], others, bits_of_others)
+        else:
+            cells[name] = count_by(column, bits)
+        if name in (BY_CLASS, BY_OUTPUT) and int(cells[name].columns.sum()) != len(outcomes):
+            raise ValueError(f"a unit is in no {name}: only a slice may leave units out")
+    return cells
 
 
 def _dimensions(outcomes: Outcomes) -> dict[str, Codes]:
@@ -163,12 +184,14 @@ def merge(tables: Sequence[FlipTable]) -> FlipTable:
     # A table that counted nothing changes nothing, not even how many samples are kept.
     keep = min(table.keep for table in [t for t in tables if t.overall.n] or tables)
     histograms = [table.confidence for table in tables if table.confidence is not None]
+    near = [table.near_ties for table in tables if table.near_ties is not None]
     return FlipTable(
         overall=sum((table.overall for table in tables), FlipCounts()),
         cells=_merged([table.cells for table in tables], merge_cells),
-        matrix=MatrixCounts(entry for table in tables for entry in table.matrix.items()),
-        samples=_smallest((row for table in tables for row in table.samples), keep),
+        matrix=MatrixCounts.added([table.matrix for table in tables]),
+        samples=smallest((row for table in tables for row in table.samples), keep),
         confidence=np.sum(histograms, axis=0) if histograms else None,
+        near_ties=np.sum(near, axis=0) if near else None,
         keep=keep,
         clusters=_merged([table.clusters for table in tables], merge_clusters),
         weights=_merged([table.weights for table in tables], merge_weights),
@@ -192,57 +215,12 @@ def _check_alike(tables: Sequence[FlipTable]) -> None:
 def _matrix(outcomes: Outcomes, flipped: NDArray[np.intp]) -> MatrixCounts:
     if outcomes.label is None or outcomes.incumbent is None or outcomes.candidate is None or not len(flipped):
         return MatrixCounts()
-    columns = (outcomes.label, outcomes.incumbent, outcomes.candidate)
-    size = max(len(column.values) for column in columns)
-    label, incumbent, candidate = (column.codes[flipped].astype(np.int64) for column in columns)
-    keys, rows = np.unique((label * size + incumbent) * size + candidate, return_counts=True)
-    return MatrixCounts(
-        (
-            (
-                columns[0].values[key // (size * size)],
-                columns[1].values[key // size % size],
-                columns[2].values[key % size],
-            ),
-            number,
-        )
-        for key, number in zip(keys.tolist(), rows.tolist(), strict=True)
-    )
+    return MatrixCounts.of(outcomes.label, outcomes.incumbent, outcomes.candidate, flipped)
 
 
-def _samples(outcomes: Outcomes, flipped: NDArray[np.intp], seed: int, keep: int) -> tuple[FlippedRow, ...]:
-    if not keep or not len(flipped):
-        return ()
-    ids = outcomes.ids.take(flipped).tolist()
-    negative = outcomes.incumbent_right[flipped]
-    hashed = [(row_digest(seed, unit), position) for position, unit in enumerate(ids)]
-    kept: list[FlippedRow] = []
-    for kind, chosen in (("negative", negative), ("positive", ~negative)):
-        for digest, position in heapq.nsmallest(keep, (hashed[p] for p in np.flatnonzero(chosen).tolist())):
-            row = int(flipped[position])
-            sure, shown = outcomes.confidence, outcomes.shown
-            kept.append(
-                FlippedRow(
-                    digest,
-                    ids[position],
-                    kind,
-                    _value(outcomes.label, row) if shown is None else shown.label[row],
-                    _value(outcomes.incumbent, row) if shown is None else shown.incumbent[row],
-                    _value(outcomes.candidate, row) if shown is None else shown.candidate[row],
-                    None if sure is None else float(sure.incumbent[row]),
-                    None if sure is None else float(sure.candidate[row]),
-                )
-            )
-    return tuple(sorted(kept))
-
-
-def _value(column: Codes | None, row: int) -> Value:
-    return None if column is None else column.values[int(column.codes[row])]
-
-
-def _smallest(rows: Iterable[FlippedRow], keep: int) -> tuple[FlippedRow, ...]:
-    everything = sorted(rows)
-    chosen = (row for kind in ("negative", "positive") for row in [r for r in everything if r.kind == kind][:keep])
-    return tuple(sorted(chosen))
+def _near_ties(outcomes: Outcomes, flipped: NDArray[np.intp]) -> NDArray[np.int64] | None:
+    margins = outcomes.margins
+    return None if margins is None else count_near_ties(margins, outcomes.candidate_right, flipped)
 
 
 def _confidence(outcomes: Outcomes, flipped: NDArray[np.intp]) -> NDArray[np.int64] | None:

@@ -58,6 +58,32 @@ class Scores:
     candidate: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A small PNG of an image that stands in a column; ``width`` and ``height`` are those of the image itself."""
+
+    png: bytes
+    width: int
+    height: int
+
+
+class Besides(Protocol):
+    """What else is known of each unit: values and pictures, by the name of their column."""
+
+    def __getitem__(self, unit: int, /) -> Mapping[str, Value | Picture]: ...
+
+
+@dataclass(frozen=True)
+class Margins:
+    """How far each answer was from another one, in the unit of the scores: at least 0, NaN where it is not known.
+
+    Of the units that flipped; nobody asks for the others.
+    """
+
+    incumbent: NDArray[np.float64]
+    candidate: NDArray[np.float64]
+
+
 class Column(Protocol):
     """One value for each unit."""
 
@@ -82,7 +108,10 @@ class Outcomes:
     out. ``slices`` maps a slice's name to its coded column; ``ids`` names the units in messages and samples.
     ``cluster`` says which units belong together, ``weight`` how much each counts (above 0), ``scores`` how good each
     answer was; all three are left out where there is no such thing. ``shown`` is what samples show of a unit whose
-    label and outputs are not coded.
+    label and outputs are not coded; ``beside`` is what else they show. ``golden`` marks units that may not flip
+    negatively, and ``cost`` is what it costs if they do, NaN where nobody says: such units are shown first.
+    ``right_is_label`` says that an answer is right if and only if its code is the label's, which saves counting the
+    outputs of units that both models got right. ``margins`` tell near ties, where answers carry scores.
 
     >>> outcomes = Outcomes(
     ...     ids=np.array(["a", "b"]),
@@ -106,7 +135,12 @@ class Outcomes:
     cluster: Codes | None = None
     weight: NDArray[np.float64] | None = None
     scores: Scores | None = None
+    right_is_label: bool = False
+    margins: Margins | None = None
     shown: Shown | None = None
+    golden: NDArray[np.bool_] | None = None
+    cost: NDArray[np.float64] | None = None
+    beside: Besides | None = None
 
     def __len__(self) -> int:
         return len(self.incumbent_right)

@@ -326,6 +326,14 @@ _TABLE = (
         "the share of rows that both get wrong, each in its own way",
         "wrong_different / n", "Echterhoff et al. (MUSCLE), 2024", lambda c: c.wrong_different, _all,
     ),
+    Rate(
+        "both_right", "both right", "the share of rows that both get right",
+        "both_right / n", "by definition", lambda c: c.both_right, _all, harmful=False,
+    ),
+    Rate(
+        "both_wrong", "both wrong", "the share of rows that both get wrong, alike or not",
+        "both_wrong / n", "by definition", lambda c: c.both_wrong, _all,
+    ),
 )  # fmt: skip
 
 RATES: dict[tuple[str, str | None], Rate] = {(rate.name, rate.of): rate for rate in _TABLE}

@@ -6,7 +6,7 @@ import datetime
 import decimal
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,13 +94,45 @@ def check_contract(table: Table, suite: Suite, *, values: bool = True) -> Contra
         report.status  # "met", "broken" or "crashed"
     """
     frame, digest = _frame(table, suite)
-    found = _validated(frame, suite)
+
+    def open_batch(context: Any) -> Any:
+        return (
+            context.data_sources.add_pandas("gate")
+            .add_dataframe_asset("held_out")
+            .add_batch_definition_whole_dataframe("whole")
+            .get_batch({"dataframe": frame})
+        )
+
+    return _report(_validated(open_batch, suite), suite, digest.hexdigest(), digest.rows, values)
+
+
+def check_spark_contract(
+    rows: Any, suite: Suite, *, content_digest: str, number: int, values: bool = True
+) -> ContractReport:
+    """Hold the suite against a DataFrame of Spark, in its cluster: as :func:`check_contract` does, with Spark's types.
+
+    ``content_digest`` and ``number`` are those of its rows, which the caller has read.
+    """
+
+    def open_batch(context: Any) -> Any:
+        # not kept in the cluster's memory: these rows are as many as they are because they fit nowhere
+        return (
+            context.data_sources.add_spark("gate", persist=False)
+            .add_dataframe_asset("held_out")
+            .add_batch_definition_whole_dataframe("whole")
+            .get_batch({"dataframe": rows})
+        )
+
+    return _report(_validated(open_batch, suite), suite, content_digest, number, values)
+
+
+def _report(found: Mapping[int, Any], suite: Suite, content_digest: str, rows: int, values: bool) -> ContractReport:
     results = tuple(
         _result(expectation, found.get(position), values) for position, expectation in enumerate(suite.expectations)
     )
     statuses = {result.status for result in results}
     status: Status = "crashed" if "crashed" in statuses else "broken" if "broken" in statuses else "met"
-    return ContractReport(suite.name, suite.digest, status, results, digest.hexdigest(), digest.rows)
+    return ContractReport(suite.name, suite.digest, status, results, content_digest, rows)
 
 
 def _frame(table: Table, suite: Suite) -> tuple[Any, ContentDigest]:
@@ -141,17 +173,12 @@ def _frame(table: Table, suite: Suite) -> tuple[Any, ContentDigest]:
     return pd.DataFrame({name: columns[name] for name in table.schema.names}, copy=False), digest
 
 
-def _validated(frame: Any, suite: Suite) -> dict[int, Any]:
+def _validated(open_batch: Callable[[Any], Any], suite: Suite) -> dict[int, Any]:
     """The results by place: from Great Expectations, or the exception that it threw."""
     import great_expectations as gx
 
     with _context() as context:
-        batch = (
-            context.data_sources.add_pandas("gate")
-            .add_dataframe_asset("held_out")
-            .add_batch_definition_whole_dataframe("whole")
-            .get_batch({"dataframe": frame})
-        )
+        batch = open_batch(context)
         wanted = {"result_format": "BASIC", "partial_unexpected_count": _SHOWN}
 
         def run(positions: Sequence[int]) -> dict[int, Any]:

@@ -14,6 +14,7 @@ from gate.errors import EvidenceError, Problem, datum
 
 _SHOWN = 5
 _AT_ONCE = 100_000  # apparent duplicates that one second reading settles
+_PART = 1 << 20  # sorted keys that are held against one another at once
 _ROOM = 16 << 20  # bytes to lay texts out side by side for hashing
 
 _Keys = np.ndarray[Any, np.dtype[np.int64]]
@@ -87,11 +88,9 @@ class UniqueIds:
             return ""
         keys = np.frombuffer(self._keys, np.int64)
         keys.sort()  # in place: the order is not needed again, since the second reading knows the rows
-        self._ascending = bool((keys[1:] > keys[:-1]).all())
-        repeats = keys[1:] == keys[:-1]
-        repeated = np.unique(keys[1:][repeats])
-        involved = int(repeats.sum()) + len(repeated)
-        del repeats
+        repeats, repeated = _repeats(keys)
+        self._ascending = not repeats
+        involved = repeats + len(repeated)
         for start in range(0, len(repeated), _AT_ONCE):
             some = repeated[start : start + _AT_ONCE]
             expected = int((np.searchsorted(keys, some, "right") - np.searchsorted(keys, some, "left")).sum())
@@ -106,6 +105,18 @@ class UniqueIds:
             if seen.involved:
                 return f"{involved} rows share their id with another row: {seen.examples()}"
         return ""
+
+
+def _repeats(keys: _Keys) -> tuple[int, _Keys]:
+    """How many of the sorted keys are those before them, and which: looked at in parts, since a flag each is memory."""
+    number, found = 0, [keys[:0]]
+    for start in range(1, len(keys), _PART):
+        part = keys[start : start + _PART]
+        same = part == keys[start - 1 : start - 1 + len(part)]
+        if same.any():
+            number += int(same.sum())
+            found.append(np.unique(part[same]))
+    return number, np.unique(np.concatenate(found))
 
 
 class _Seen:

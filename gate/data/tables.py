@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from gate.data.formats import Parquet, format_of
 from gate.data.locations import File, find_files, reading
+from gate.data.pictures import SHAPE
 from gate.errors import EvidenceError, datum, did_you_mean
 
 _IN_MEMORY = "(in memory)"
@@ -191,7 +192,14 @@ def _checked(schema: pa.Schema, shown: str) -> pa.Schema:
         raise _repeated(repeated, shown)
     # Storage in place of extension types, and no metadata: what pandas or a framework noted there must not steer how
     # the gate reads the values.
-    return pa.schema([(item.name, _storage(item.type)) for item in schema])
+    return pa.schema([pa.field(item.name, _storage(item.type), metadata=_shape(item.type)) for item in schema])
+
+
+def _shape(type_: pa.DataType) -> dict[bytes, bytes] | None:
+    """The shape of tensors, which their storage does not tell: only for who looks at them, models get flat lists."""
+    if not isinstance(type_, pa.FixedShapeTensorType) or (type_.permutation or [0]) != sorted(type_.permutation or [0]):
+        return None
+    return {SHAPE: ",".join(map(str, type_.shape)).encode()}
 
 
 def _storage(type_: pa.DataType) -> pa.DataType:

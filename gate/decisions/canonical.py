@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -17,6 +18,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from gate.core.bulk import uncollected
 from gate.core.flips import FlippedRow
 from gate.core.judgement import Finding
+from gate.core.outcomes import Picture, Value
 from gate.decisions.record import SCHEMA_VERSION, CellRow, Decision
 from gate.errors import EvidenceError, UsageError
 
@@ -202,12 +204,25 @@ def _bytes_of(path: str | os.PathLike[str]) -> bytes:
 
 
 def samples_to_bytes(samples: Sequence[FlippedRow]) -> bytes:
-    """The flipped rows as JSON Lines, one object a row, in the order of their hashes; no rows give no bytes.
+    """The flipped rows as JSON Lines, one object a row, the most urgent first; no rows give no bytes.
+
+    What stands beside a row are pairs of name and value; a picture is an object with its PNG in base64.
 
     >>> samples_to_bytes([FlippedRow("0a", 7, "negative", "cat", "cat", "dog")])[:53]
-    b'{"candidate":"dog","candidate_confidence":null,"diges'
+    b'{"beside":[],"candidate":"dog","candidate_confidence"'
     """
-    return b"".join(canonical({name: _finite(value) for name, value in vars(row).items()}) for row in samples)
+    return b"".join(canonical(_sample(row)) for row in samples)
+
+
+def _sample(row: FlippedRow) -> dict[str, Any]:
+    plain = {name: _finite(value) for name, value in vars(row).items() if name != "beside"}
+    return plain | {"beside": [[name, _beside(value)] for name, value in row.beside.items()]}
+
+
+def _beside(value: Value | Picture) -> Any:
+    if not isinstance(value, Picture):
+        return _finite(value)
+    return {"png": b64encode(value.png).decode("ascii"), "width": value.width, "height": value.height}
 
 
 def _finite(value: Any) -> Any:

@@ -13,6 +13,7 @@ from gate.core.judgement import Finding
 from gate.core.means import Means
 from gate.core.measured import Measured
 from gate.core.measures import OF_SCORES, OTHERS, Measure
+from gate.core.near_ties import EDGES
 from gate.core.outcomes import Value
 from gate.core.rates import RATES, Estimate, Rate
 from gate.decisions.record import (
@@ -22,6 +23,7 @@ from gate.decisions.record import (
     Counts,
     FlipMatrix,
     MatrixRow,
+    NearTies,
     RateRow,
 )
 
@@ -155,3 +157,11 @@ def confidence_bins(table: FlipTable) -> ConfidenceBins | None:
     )
     edges = tuple(step / CONFIDENCE_BINS for step in range(CONFIDENCE_BINS + 1))
     return ConfidenceBins(edges, negative, positive)
+
+
+def near_ties(table: FlipTable) -> NearTies | None:
+    """How many flips of each kind are near ties; None where the outputs carry no scores."""
+    if table.near_ties is None:
+        return None
+    negative, positive = (tuple(kind.tolist()) for kind in table.near_ties)
+    return NearTies(EDGES, negative, positive)

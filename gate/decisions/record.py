@@ -97,6 +97,19 @@ class ConfidenceBins:
 
 
 @dataclass(frozen=True)
+class NearTies:
+    """How many flips hang by a hair: in a row for each kind, those with a margin below each of ``edges``, which rise.
+
+    The margin of an answer is its best score less the second, or its distance to the threshold, in the unit of the
+    scores; that of a flip is the smaller one of the two models.
+    """
+
+    edges: tuple[float, ...]
+    negative: tuple[int, ...]
+    positive: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Promotable:
     """Whether this decision can move an alias, and if not, why."""
 
@@ -113,6 +126,16 @@ class TaskRow:
     classes: tuple[Value, ...] | None = None
     threshold: float | PerModel | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def units(self) -> str:
+        """What the counts count: rows, or the labels of rows where each of them is judged for itself.
+
+        >>> TaskRow("classification").units, TaskRow("multilabel").units
+        ('rows', 'labels')
+        """
+        each = self.kind == "multilabel" and self.options.get("match", "each") == "each"
+        return "labels" if each else "rows"
 
 
 @dataclass(frozen=True)
@@ -262,6 +285,46 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class VersionRow:
+    """One of several versions that were asked in one pass: its ``role``, and how many units it gets right.
+
+    ``broken`` has an entry for each of these versions, in their order: the units that this one gets right and that one
+    gets wrong.
+    """
+
+    role: str
+    uri: str
+    right: int
+    broken: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class EarlierRow:
+    """A version that was promoted to the alias before, and what the run that judged it says of it; None is unknown.
+
+    ``number`` is that of the recorded move, ``at`` when it was (UTC), ``kind`` on whose word (decision, override);
+    ``taken_back`` says that the alias was rolled back from it. ``nfr`` is against ``previous``, the version that the
+    alias was; ``error_rate`` is its own. ``holdout_digest`` tells on what rows: only of the same rows do they compare.
+    """
+
+    number: int
+    at: str
+    kind: str
+    version: int
+    previous: int | None
+    taken_back: bool
+    decision_id: str | None = None
+    run_id: str | None = None
+    holdout_digest: str | None = None
+    nfr: float | None = None
+    nfr_lower: float | None = None
+    nfr_upper: float | None = None
+    error_rate: float | None = None
+    error_rate_lower: float | None = None
+    error_rate_upper: float | None = None
+
+
+@dataclass(frozen=True)
 class PolicyRow:
     """The policy as it was: SHA-256 of its text, the text, its name, and the file as the user named it."""
 
@@ -277,6 +340,9 @@ class Decision:
 
     ``decision_id`` is the SHA-256 of all of it but itself, ``created_at`` and ``seal``: the same judgement has the same
     id whenever it is made. ``seal`` is the SHA-256 of all of it but itself, so that an edited time shows too.
+    ``versions`` are all that were asked in the same pass, where there are more than two, over the same units;
+    ``history`` are those that were promoted to the target's alias before, oldest first, the last twenty.
+    ``near_ties`` is None where answers carry no scores.
     """
 
     schema_version: int
@@ -301,3 +367,6 @@ class Decision:
     exclusions: tuple[ExclusionRow, ...]
     policy: PolicyRow
     provenance: Provenance
+    history: tuple[EarlierRow, ...] = ()
+    versions: tuple[VersionRow, ...] = ()
+    near_ties: NearTies | None = None

@@ -32,9 +32,10 @@ def of_verdict(decision: Decision, *, new: int | None, old: int | None) -> str:
     opening = _OPENING[decision.verdict].format(new=new, model=decision.target.model, be=be)
     counts = decision.counts
     seen = (
-        f"{counts.n:,} rows"
+        f"{counts.n:,} {decision.task.units}"
         if counts.negative is None or counts.positive is None
-        else f"{counts.negative:,} negative and {counts.positive:,} positive flips in {counts.n:,} rows"
+        else f"{counts.negative:,} negative and {counts.positive:,} positive flips"
+        f" in {counts.n:,} {decision.task.units}"
     )
     status = _DECIDES.get(decision.verdict)
     rules = dict.fromkeys(

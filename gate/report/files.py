@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import IO
 from gate.core.flips import FlippedRow
 from gate.decisions.record import Decision
 from gate.errors import EvidenceError, UsageError, did_you_mean
+from gate.report.html.page import PICTURES
 from gate.report.writers import FOLDERS, WRITERS
 
 
@@ -24,8 +26,11 @@ class Wanted:
     path: Path
 
     @classmethod
-    def parse(cls, text: str) -> Wanted:
+    def parse(cls, text: str, several: Sequence[str] = ()) -> Wanted:
         """Read ``FORMAT=PATH``; UsageError for an unknown format and for a folder that does not exist.
+
+        ``several`` are the roles (candidate, incumbent) of which there are more than one: where their versions go must
+        stand in the path, or one report would be written over the other.
 
         >>> Wanted.parse("json=decision.json").format
         'json'
@@ -35,6 +40,10 @@ class Wanted:
             raise UsageError(f"{text!r} is not FORMAT=PATH", where="--report", hint="as in json=decision.json")
         if form not in WRITERS and form not in FOLDERS:
             raise UsageError(f"unknown format {form!r}{did_you_mean(form, [*WRITERS, *FOLDERS])}", where="--report")
+        for role in several:
+            if f"{{{role}}}" not in place:
+                hint = f"say where the version goes, as in {form}=decision-{{{role}}}.json"
+                raise UsageError(f"{place} would be written for each {role}", where="--report", hint=hint)
         path = Path(place)
         if form in FOLDERS:
             if path.exists() and not path.is_dir():
@@ -45,23 +54,52 @@ class Wanted:
             raise UsageError(f"there is no folder {path.parent}", where="--report", hint="make it first")
         return cls(form, path)
 
+    def of(self, decision: Decision) -> Wanted:
+        """The same for one decision: ``{candidate}`` and ``{incumbent}`` in the path are its versions.
+
+        >>> Wanted("json", Path("out", "{candidate}.json")).path.name
+        '{candidate}.json'
+        """
+        origin = decision.provenance
+        place = str(self.path)
+        for role, row in (("candidate", origin.candidate), ("incumbent", origin.incumbent)):
+            version = "none" if row is None else row.uri if row.version is None else str(row.version)
+            place = place.replace(f"{{{role}}}", _NO_NAME.sub("-", version))
+        return Wanted(self.format, Path(place))
+
+
+_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
 
 def write_reports(wanted: Sequence[Wanted], decision: Decision, samples: Sequence[FlippedRow]) -> None:
     """Write every report that was asked for; none is no error. EvidenceError where one cannot be written.
 
     All are made before the first is written, so that one that cannot be made leaves no others.
     """
-    made: list[tuple[Path, dict[Path, bytes]]] = []
+    made: list[tuple[Path, dict[Path, bytes], bool]] = []
     for report in wanted:
         if report.format in FOLDERS:
             contents = FOLDERS[report.format](decision, samples)
-            made.append((report.path, {report.path / name: content for name, content in contents.items()}))
+            made.append((report.path, {report.path / name: content for name, content in contents.items()}, True))
         else:
             (content,) = WRITERS[report.format](decision, samples).values()
-            made.append((report.path.parent, {report.path: content}))
-    for folder, files in made:
+            made.append((report.path.parent, {report.path: content}, False))
+    for folder, files, whole in made:
         _make(folder)
         _write_together(files)
+        if whole:
+            _forget(folder, files)
+
+
+def _forget(folder: Path, files: Collection[Path]) -> None:
+    """Remove the pictures of a report that stood there before: they show rows that may not be shown any more."""
+    path = folder
+    try:
+        for path in folder.glob(f"{PICTURES}*.png"):
+            if path not in files:
+                path.unlink()
+    except OSError as error:
+        raise EvidenceError(f"cannot be removed: {error.strerror}", where=str(path)) from None
 
 
 def _make(folder: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from gate.core.flips import FlippedRow
 from gate.decisions.record import Decision
+from gate.report.versions import FLIPS
 from gate.report.view import View, view
 
 _SPECIAL = re.compile(r"[\\`*_\[\]|~$]|:(?=//)|(?<=www)\.")
@@ -34,7 +35,7 @@ def write(decision: Decision, samples: Sequence[FlippedRow]) -> dict[str, bytes]
     return {"report.md": _joined(parts, kept, left)}
 
 
-_LEAST_FIRST = ("samples", "notes", "flips", "cells", "policy", "provenance", "next", "counts")
+_LEAST_FIRST = ("samples", "notes", "versions", "flips", "cells", "policy", "provenance", "next", "counts")
 
 
 def _joined(parts: Mapping[str, Sequence[str]], kept: Collection[str], left: Sequence[str]) -> bytes:
@@ -49,7 +50,7 @@ def _sections(shown: View) -> dict[str, list[str]]:
     parts = {"verdict": [f"## {shown.headline}", *(escape(sentence) for sentence in shown.sentences)]}
     if shown.next_steps:
         parts["next"] = ["### What would make it pass", "\n".join(f"- {escape(step)}" for step in shown.next_steps)]
-    parts["counts"] = [f"### What the update does to {shown.n} rows"]
+    parts["counts"] = [f"### What the update does to {shown.n} {shown.units}"]
     if shown.square is not None:
         both, negative, positive, wrong = shown.square
         rows = [
@@ -65,15 +66,17 @@ def _sections(shown: View) -> dict[str, list[str]]:
         lines += [("", *vars(line).values()) for line in rule.cells]
     parts["policy"] = [f"### The policy (bounds at {escape(shown.confidence)} each)", table(header, lines)]
     if shown.harmed:
-        header = ["cell", "rows", "negative", "positive", "NFR", "bounds"]
+        header = ["cell", shown.units, "negative", "positive", "NFR", "bounds"]
         harmed = [tuple(vars(line).values()) for line in shown.harmed]
         parts["cells"] = ["### Where it loses most", table(header, harmed)]
     if shown.flips:
-        header = ["rows", "label", "incumbent", "candidate"]
+        header = [shown.units, "label", "incumbent", "candidate"]
         parts["flips"] = ["### What was right, and what it became", table(header, shown.flips)]
     if shown.samples:
-        title = f"### Some of the rows that flipped ({shown.samples_kept})"
+        title = f"### Some of the negative flips ({shown.samples_kept})"
         parts["samples"] = [title, table(["id", "label", "incumbent", "candidate"], shown.samples)]
+    if shown.versions:
+        parts["versions"] = [f"### {FLIPS}", table(shown.versions[0], shown.versions[1:])]
     if shown.notes:
         parts["notes"] = ["### Notes", "\n".join(f"- {escape(note)}" for note in shown.notes)]
     parts["provenance"] = ["### What it rests on", table(["what", "which"], shown.provenance)]

@@ -16,7 +16,8 @@ def lines(
 ) -> Iterator[str]:
     """Lines with their ends: how many there are, the columns, the rows; ``label`` keeps those whose label reads so.
 
-    Without any such row, a line says that there is none.
+    Golden rows and costs stand in a column of their own, where there are any. Without any such row, a line says that
+    there is none.
     """
     of_kind = [row for row in samples if row.kind == kind]
     kept = [row for row in of_kind if label is None or str(row.label) == label]
@@ -33,9 +34,21 @@ def lines(
             words.name(row.label),
             words.answer(row.incumbent, row.incumbent_confidence),
             words.answer(row.candidate, row.candidate_confidence),
+            _urgency(row),
         )
         for row in kept
     ]
-    widths = [max(len(line[i]) for line in (_HEADER, *table)) for i in range(len(_HEADER))]
-    for line in (_HEADER, *table):
+    header = (*_HEADER, "golden, cost") if any(line[-1] for line in table) else _HEADER
+    widths = [max(len(line[i]) for line in (header, *table)) for i in range(len(header))]
+    for line in (header, *(line[: len(header)] for line in table)):
         yield "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() + "\n"
+
+
+def _urgency(row: FlippedRow) -> str:
+    """Why a row is to be looked at first.
+
+    >>> _urgency(FlippedRow("0a", 7, "negative", golden=True, cost=2500.0))
+    'golden, costs 2,500'
+    """
+    told = [*(["golden"] if row.golden else []), *([] if row.cost is None else [f"costs {row.cost:,.10g}"])]
+    return ", ".join(told)

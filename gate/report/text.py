@@ -16,6 +16,7 @@ from rich.text import Text
 from gate.core.flips import FlippedRow
 from gate.decisions.record import Decision
 from gate.report.bars import NEGATIVE, POSITIVE, class_bars, four_cells
+from gate.report.versions import FLIPS
 from gate.report.view import CellLine, View, view
 
 WIDTH = 80
@@ -44,7 +45,7 @@ def lay_out(shown: View, console: Console, brief: bool = False) -> None:
         _section(console, "What would make it pass")
         for step in shown.next_steps:
             _bullet(console, step)
-    _section(console, f"What the update does to {shown.n} rows")
+    _section(console, f"What the update does to {shown.n} {shown.units}")
     if shown.square is not None:
         both, negative, positive, wrong = shown.square
         grid = _table(["", "candidate right", "candidate wrong"], [_RIGHT, _RIGHT])
@@ -65,7 +66,7 @@ def lay_out(shown: View, console: Console, brief: bool = False) -> None:
         title.stylize(_OF_STATUS.get(rule.status, ""), 0, len(rule.status))
         console.print(Padding(title, (0, 0, 0, 2)))
         for line in rule.cells:
-            texts = (line.cell, f"n {line.n}", line.seen, line.bound, f"margin {line.margin}")
+            texts = _texts(line)
             cells = "  ".join(text.rjust(width) for text, width in zip(texts, widths, strict=True))
             told = f"  {line.status}" if len(rule.cells) > 1 or line.status != rule.status else ""
             text = Text(cells + told)
@@ -78,7 +79,7 @@ def lay_out(shown: View, console: Console, brief: bool = False) -> None:
         _section(console, "Where it loses most")
         _print(
             console,
-            ["cell", "rows", "negative", "positive", "NFR", "bounds"],
+            ["cell", shown.units, "negative", "positive", "NFR", "bounds"],
             [tuple(vars(line).values()) for line in shown.harmed],
             [_RIGHT] * 5,
         )
@@ -88,10 +89,14 @@ def lay_out(shown: View, console: Console, brief: bool = False) -> None:
                 console.print(bar, no_wrap=True, crop=True)
     if shown.flips:
         _section(console, "What was right, and what it became")
-        _print(console, ["rows", "label", "incumbent", "candidate"], shown.flips, ["left"] * 3)
+        _print(console, [shown.units, "label", "incumbent", "candidate"], shown.flips, ["left"] * 3)
     if shown.samples:
-        _section(console, f"Some of the rows that flipped ({shown.samples_kept})")
+        _section(console, f"Some of the negative flips ({shown.samples_kept})")
         _print(console, ["id", "label", "incumbent", "candidate"], shown.samples, ["left"] * 3)
+    if shown.versions:
+        header, *lines = shown.versions
+        _section(console, FLIPS)
+        _print(console, header, lines, [_RIGHT] * (len(header) - 1))
     if shown.notes:
         _section(console, "Notes")
         for note in shown.notes:
@@ -102,8 +107,11 @@ def lay_out(shown: View, console: Console, brief: bool = False) -> None:
 
 def _widths(lines: Sequence[CellLine]) -> list[int]:
     """How wide each column of the policy's cells is, so that the numbers of all rules stand below one another."""
-    columns = [(line.cell, f"n {line.n}", line.seen, line.bound, f"margin {line.margin}") for line in lines]
-    return [max(map(len, column)) for column in zip(*columns, strict=True)]
+    return [max(map(len, column)) for column in zip(*map(_texts, lines), strict=True)]
+
+
+def _texts(line: CellLine) -> tuple[str, ...]:
+    return (line.cell, f"n {line.n}", line.seen, line.bound, line.margin)
 
 
 _OF_STATUS = {

@@ -14,6 +14,7 @@ from gate.core.measures import BEYOND_NOISE
 from gate.core.measures import about as measure
 from gate.decisions.record import CellRow, Decision, RateRow
 from gate.report import words
+from gate.report.versions import matrix
 
 MOST_CELLS = 5
 MOST_SAMPLES = 10
@@ -25,12 +26,24 @@ _HEADLINES = {
     Verdict.INCONCLUSIVE: "INCONCLUSIVE",
     Verdict.ERROR: "ERROR",
 }
+_NOISE = 1  # the place of the edge below which noise is likely
 _AS = {"upper": "at most ", "lower": "at least ", "estimate": ""}
 _DECIDES = {
     Verdict.REFUSE: Status.FAIL,
     Verdict.INCONCLUSIVE: Status.INCONCLUSIVE,
     Verdict.ERROR: Status.ERROR,
     Verdict.ALLOW: Status.PASS,
+}
+_SIDES = {"lower": "lower bound", "upper": "upper bound", "estimate": "estimate"}
+_DECIDED = {
+    DecideOn.PROOF: "",
+    DecideOn.ESTIMATE: ", by what was seen",
+    DecideOn.HARM: "; fails only where harm is proven",
+}
+_LIKEWISE = {
+    Status.FAIL: "Also failing",
+    Status.INCONCLUSIVE: "Also inconclusive",
+    Status.ERROR: "Also in error",
 }
 _WORST_FIRST = [Status.ERROR, Status.FAIL, Status.INCONCLUSIVE, Status.WARN, Status.WAIVED, Status.PASS]
 
@@ -80,6 +93,7 @@ class View:
     square: tuple[str, str, str, str] | None
     shares: tuple[tuple[str, float], ...]
     n: str
+    units: str
     confidence: str
     rates: tuple[tuple[str, str, str], ...]
     rules: tuple[RuleView, ...]
@@ -87,6 +101,7 @@ class View:
     flips: tuple[tuple[str, str, str, str], ...]
     samples: tuple[tuple[str, str, str, str], ...]
     samples_kept: str
+    versions: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
     provenance: tuple[tuple[str, str], ...]
 
@@ -110,8 +125,9 @@ def view(decision: Decision, samples: Sequence[FlippedRow]) -> View:
         ),
         shares=_shares(decision),
         n=words.rows(counts.n),
+        units=decision.task.units,
         confidence=words.percent(decision.evidence.confidence),
-        rates=tuple(_rate_line(row) for row in _shown_rates(decision)),
+        rates=tuple(rate_line(row) for row in shown_rates(decision)),
         rules=tuple(_rules(decision)),
         harmed=tuple(_harmed(decision)),
         flips=tuple(
@@ -128,12 +144,14 @@ def view(decision: Decision, samples: Sequence[FlippedRow]) -> View:
             for row in negative[:MOST_SAMPLES]
         ),
         samples_kept=f"{min(len(negative), MOST_SAMPLES)} of {words.rows(counts.negative)}",
+        versions=tuple(matrix(decision.versions)),
         notes=tuple(
             words.printable(note)
             for note in (
                 *(f"{row.rows:,} rows do not count: {row.reason} ({row.owner})" for row in decision.exclusions),
                 *decision.evidence.notes,
                 *_worth(decision),
+                *_near_ties(decision),
                 *(f"rule {left.rule!r} was not judged: {left.because}" for left in decision.evidence.not_judged),
             )
         ),
@@ -157,8 +175,28 @@ def _worth(decision: Decision) -> tuple[str, ...]:
     row = next((row for row in decision.rates if row.rate == "nfr"), None)
     if row is None or row.effective_n >= row.n:
         return ()
-    worth = words.rows(int(row.effective_n))
-    return (f"for the bounds of the NFR these {words.rows(row.n)} rows are worth {worth} independent ones",)
+    worth, units = words.rows(int(row.effective_n)), decision.task.units
+    return (f"for the bounds of the NFR these {words.rows(row.n)} {units} are worth {worth} independent ones",)
+
+
+def _near_ties(decision: Decision) -> tuple[str, ...]:
+    """How many negative flips numeric noise may have turned, where answers carry scores that tell."""
+    found, negative = decision.near_ties, decision.counts.negative
+    if found is None or not negative:
+        return ()
+    near, edge = found.negative[_NOISE], f"{found.edges[_NOISE]:g}"
+    close = (
+        f"a model's score is within {edge} of its threshold"
+        if decision.task.outputs == "scores"
+        else f"the two best scores of a model are within {edge}"
+    )
+    if not near:
+        return (f"none of the {words.rows(negative)} negative flips is a near tie ({close})",)
+    many = "is a near tie" if near == 1 else "are near ties"
+    return (
+        f"{words.rows(near)} of {words.rows(negative)} negative flips {many}: {close};"
+        " other batch sizes or hardware could turn them",
+    )
 
 
 # the verdict
@@ -171,19 +209,20 @@ def _sentences(decision: Decision) -> tuple[str, ...]:
     decided = deciding(decision)
     if decision.verdict is Verdict.ALLOW:
         enforced = [f.status for f in decision.findings if f.severity is Severity.ENFORCE]
-        warned = enforced.count(Status.WARN)
+        warned, excused = enforced.count(Status.WARN), enforced.count(Status.WAIVED)
         but = f", {warned} of them with a warning" if warned else ""
+        but += f", {excused} of them only because of a waiver" if excused else ""
         of = (
             "the one enforced finding does not stand"
             if len(enforced) == 1
             else (f"none of the {len(enforced)} enforced findings stands")
         )
         first = f"{who} may{over}: {of} against it{but}."
-        return (first, *((f"The tightest: {_found(decision, decided)}",) if decided else ()))
+        return (first, *((f"The tightest: {_found(decision, decided)}",) if decided else ()), *_besides(decision))
     if decided is None:
         return (f"{who} must not{over}: no enforced rule is left, and what is not checked is not allowed.",)
     verb = "must not" if decision.verdict is Verdict.REFUSE else "is not shown to be safe to"
-    sentences = [f"{who} {verb}{over}.", f"What decides: {_found(decision, decided)}"]
+    sentences = [f"{who} {verb}{over}.", f"What decides: {_found(decision, decided)}", *_on_average(decision)]
     others = [
         f
         for f in decision.findings
@@ -192,10 +231,46 @@ def _sentences(decision: Decision) -> tuple[str, ...]:
     if others:
         named = ", ".join(f"'{words.printable(f.rule)}' ({words.cell(f.cell)})" for f in others[:MOST_NAMED])
         more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
-        sentences.append(f"Likewise {decided.status.value}: {named}{more}.")
+        sentences.append(f"{_LIKEWISE[decided.status]}: {named}{more}.")
     if decided.because:
-        sentences.append(f"Why the rule is there: {words.printable(decided.because)}")
-    return tuple(sentences)
+        sentences.append(f"Why '{words.printable(decided.rule)}' is a rule: {words.printable(decided.because)}")
+    return (*sentences, *_besides(decision))
+
+
+def _on_average(decision: Decision) -> tuple[str, ...]:
+    """What the average says, beside what single rows say: an update may be better on average and still break much."""
+    counts = decision.counts
+    found = {row.of: row.estimate for row in decision.rates if row.rate == "error_rate"}
+    before, after = found.get("incumbent"), found.get("candidate")
+    if before is None or after is None or counts.negative is None:
+        return ()
+    broken = f"{words.rows(counts.negative)} {decision.task.units} that were right"
+    mended = f"{words.rows(counts.positive)} that were wrong"
+    old, new = (words.number(rate, "error_rate") for rate in (before, after))
+    if after == before:
+        return (f"On average it is as good (error rate {new}): it breaks {broken}, and mends {mended}.",)
+    change = next((row for row in decision.rates if row.rate == "error_rate_change"), None)
+    low, high = (change.lower, change.upper) if change else (None, None)
+    sure = (high is not None and high < 0) if after < before else (low is not None and low > 0)
+    way = "better" if after < before else "worse"
+    unsure = (
+        ""
+        if sure
+        else f"; a change of {words.number(low, 'error_rate_change')} to {words.number(high, 'error_rate_change')}, so"
+        " that is not proven"
+    )
+    but = f"but it breaks {broken}" if after < before else f"and it breaks {broken}, and mends {mended}"
+    return (f"On average it {'is' if sure else 'looks'} {way} (error rate {old} before, {new} now{unsure}), {but}.",)
+
+
+def _besides(decision: Decision) -> tuple[str, ...]:
+    """What else keeps it from being promoted, where that is not the verdict."""
+    because = decision.promotable.because
+    if decision.promotable.value or decision.target.model is None or not because or because.startswith("the verdict"):
+        return ()
+    allowed = decision.verdict is Verdict.ALLOW
+    but = "It cannot be promoted all the same" if allowed else "Even if it were allowed, it could not be promoted"
+    return (f"{but}: {words.printable(because)}.",)
 
 
 def deciding(decision: Decision) -> Finding | None:
@@ -213,7 +288,9 @@ def _found(decision: Decision, finding: Finding) -> str:
     where = "" if finding.cell.by == "overall" else f" of {words.cell(finding.cell)}"
     seen = words.number(finding.estimate, finding.rate, finding.of)
     net = "net " if finding.rate == "error_rate_change" else ""
-    counted = f" ({net}{words.rows(finding.numerator)} of {words.rows(finding.n)})" if about.percent else ""
+    _, among = words.counted(finding, decision.task.units)
+    of = f"{words.rows(finding.n)} {among}".rstrip()
+    counted = f" ({net}{words.rows(finding.numerator)} of {of})" if about.percent else ""
     sentence = (
         f"rule '{words.printable(finding.rule)}' wants the {about.title}{where} {words.limit(finding)};"
         f" it is {seen}{counted}"
@@ -256,10 +333,7 @@ def _next_steps(decision: Decision) -> tuple[str, ...]:
         opening = f"'{words.printable(finding.rule)}'{where}:"
         ways = []
         if finding.passes_with is not None:
-            ways.append(
-                f"passes with {words.rows(finding.passes_with)} or fewer of {words.rows(finding.n)},"
-                f" there are {words.rows(finding.numerator)}"
-            )
+            ways.append(_passing(decision, finding))
         if finding.rows_needed is not None:
             ways.append(
                 f"about {words.roughly(finding.rows_needed)} more rows{' of this kind' if where else ''} would settle"
@@ -272,13 +346,51 @@ def _next_steps(decision: Decision) -> tuple[str, ...]:
                 else "no number of further rows settles it at the rate seen"
             )
         if finding.status is Status.FAIL and finding.passes_with is None:
-            bound = words.number(finding.bound, finding.rate, finding.of)
-            beyond = "" if finding.bound is None else f", and is {_AS[finding.side]}{bound}"
-            ways.append(f"must come to {words.limit(finding)}{beyond}")
+            ways.append(_to_come(decision, finding))
         steps.append(f"{opening} {'; or '.join(ways)}.")
-    if decision.verdict is Verdict.REFUSE:
-        steps.append("See which rows flip (below), and train the candidate to keep them, or mend their labels.")
+    if decision.verdict is Verdict.REFUSE and decision.counts.negative:
+        steps += [
+            "Look at the kinds of rows that flip (below), and mend the candidate with other rows like them. Never train"
+            " it on these: a held-out set that was trained on proves nothing.",
+            "Where a label is wrong, correct it, whomever that helps: look at the positive flips and at rows that did"
+            " not flip too. Then judge again.",
+            _looks(decision),
+        ]
     return tuple(steps)
+
+
+def _looks(decision: Decision) -> str:
+    """How many looks at the held-out set are used, of those that the policy declares."""
+    looks, before = decision.evidence.looks, decision.evidence.uses_before
+    used = "" if before is None else f", and with this one {before + 1} of them {'is' if before == 0 else 'are'} used"
+    declared = f"{looks} look{'' if looks == 1 else 's'} at this held-out set"
+    return (
+        f"The policy declares {declared}{used}: another candidate needs a look that is left, or rows that no candidate"
+        " was judged on."
+    )
+
+
+def _passing(decision: Decision, finding: Finding) -> str:
+    """With how many flips it would have passed, and why with so few: the bound, not what was seen, keeps the limit."""
+    what, among = words.counted(finding, decision.task.units)
+    sure = words.percent(decision.evidence.confidence)
+    return (
+        f"passes with {words.rows(finding.passes_with)} or fewer {what} among {words.rows(finding.n)} {among}"
+        f", which would prove {words.limit(finding)} with {sure} confidence; there are {words.rows(finding.numerator)}"
+    )
+
+
+def _to_come(decision: Decision, finding: Finding) -> str:
+    """Where a rate must come to, and where it is."""
+    title = measure(finding.rate, finding.of).title
+    seen = words.number(finding.estimate, finding.rate, finding.of)
+    bound = words.bound(finding)
+    if finding.decide_on is DecideOn.HARM and finding.bound is not None:
+        lower = words.number(finding.bound, finding.rate, finding.of)
+        of = f"{_SIDES[finding.side]} of the {title}"
+        return f"fails no longer once the {of} is {words.limit(finding)}; it is {lower}, and {seen} was seen"
+    sure = f", and with {words.percent(decision.evidence.confidence)} confidence {bound}" if bound else ""
+    return f"the {title} must come to {words.limit(finding)}; it is {seen}{sure}"
 
 
 # the tables
@@ -287,13 +399,14 @@ def _next_steps(decision: Decision) -> tuple[str, ...]:
 _ALWAYS_SHOWN = ("error_rate", "error_rate_change", "nfr", "pfr", "relative_nfr", "btc")
 
 
-def _shown_rates(decision: Decision) -> list[RateRow]:
+def shown_rates(decision: Decision) -> list[RateRow]:
     """The rates that everybody should see, and those that a rule is about; the decision holds them all."""
     asked = {finding.rate for finding in decision.findings}
     return [row for row in decision.rates if row.rate in asked or row.rate in _ALWAYS_SHOWN]
 
 
-def _rate_line(row: RateRow) -> tuple[str, str, str]:
+def rate_line(row: RateRow) -> tuple[str, str, str]:
+    """A rate: its name, what was seen, and both bounds."""
     about = measure(row.rate, row.of)
     low, high = (words.number(bound, row.rate, row.of) for bound in (row.lower, row.upper))
     return (
@@ -316,35 +429,33 @@ def _rules(decision: Decision) -> list[RuleView]:
         by = f" by {words.printable(first.cell.by)}" if len(findings) > 1 else ""
         rest = ""
         if len(findings) > 1:
-            rest = f"{len(findings) - len(open_):,} of {len(findings):,} cells pass"
-            waived_ = sum(f.status is Status.WAIVED for f in findings)
-            rest += f"; {waived_} waived" if waived_ else ""
-            rest += f"; {len(open_) - len(kept)} more do not" if len(open_) > len(kept) else ""
+            rest = words.tally(findings)
+            rest += f"; the worst {len(kept)} are shown" if len(open_) > len(kept) else ""
             rest += "; the tightest is shown" if not open_ else ""
         shown.append(
             RuleView(
                 words.printable(rule),
                 f"{measure(first.rate, first.of).title}{by} {words.limit(first)}"
-                + ("" if first.decide_on is DecideOn.PROOF else f", on {first.decide_on.value}")
+                + _DECIDED[first.decide_on]
                 + ("" if first.severity is Severity.ENFORCE else " (only warns)"),
                 findings[0].status.value,
-                tuple(_line(finding, first, len(findings) > 1) for finding in kept),
+                tuple(_line(finding, first, len(findings) > 1, decision.task.units) for finding in kept),
                 rest,
             )
         )
     return shown
 
 
-def _line(finding: Finding, first: Finding, several: bool) -> CellLine:
+def _line(finding: Finding, first: Finding, several: bool, units: str) -> CellLine:
     bound = words.number(finding.bound, finding.rate, finding.of) if finding.bound is not None else "unbounded"
     sign = {"upper": "<= ", "lower": ">= "}.get(finding.side, "")
     own = "" if finding.limit == first.limit else f", {words.limit(finding)}"
     return CellLine(
-        words.name(finding.cell.value, 24) if several else words.cell(finding.cell),
+        words.name(finding.cell.value, 24) if several else words.cell(finding.cell, units),
         words.rows(finding.n),
         words.number(finding.estimate, finding.rate, finding.of),
         f"{sign}{bound}" if finding.bound is not None else bound,
-        words.number(finding.margin, finding.rate, finding.of, signed=True) if finding.margin is not None else "",
+        words.margin(finding),
         finding.status.value + own + (f" ({words.printable(finding.note)})" if finding.note else ""),
     )
 

@@ -4,12 +4,48 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
-from gate.core.judgement import Cell, Finding
+from gate.core.judgement import Cell, Finding, Status
 from gate.core.measures import about as measure
 from gate.core.outcomes import Value
 
 LONGEST_NAME = 40
+COUNTED = {
+    ("error_rate", True): ("wrong answers", "rows"),
+    ("error_rate", False): ("right answers", "rows"),
+    ("nfr", True): ("negative flips", "rows"),
+    ("nfr", False): ("rows that are no negative flip", "rows"),
+    ("pfr", True): ("positive flips", "rows"),
+    ("pfr", False): ("rows that are no positive flip", "rows"),
+    ("nfi", True): ("negative flips", "errors of the candidate"),
+    ("nfi", False): ("errors that are not new", "errors of the candidate"),
+    ("btc", True): ("rows that stay right", "rows that the incumbent gets right"),
+    ("btc", False): ("negative flips", "rows that the incumbent gets right"),
+    ("bec", True): ("errors that are not new", "errors of the candidate"),
+    ("bec", False): ("negative flips", "errors of the candidate"),
+    ("churn", True): ("changed answers", "rows"),
+    ("churn", False): ("answers that did not change", "rows"),
+    ("wrong_to_different_wrong", True): ("errors that became another error", "rows"),
+    ("wrong_to_different_wrong", False): ("rows that are no such change", "rows"),
+    ("both_right", True): ("rows that both get right", "rows"),
+    ("both_right", False): ("rows that one of them gets wrong", "rows"),
+    ("both_wrong", True): ("rows that both get wrong", "rows"),
+    ("both_wrong", False): ("rows that one of them gets right", "rows"),
+    ("error_rate_change", True): ("negative flips (and no positive ones)", "rows"),
+}
+"""(rate, limit from above) -> what is counted against the limit, and among what."""
+
+_CELLS = {"class": ("class", "classes"), "output": ("answer", "answers"), "label": ("label", "labels")}
+_SIDES = {"upper": "at most", "lower": "at least"}
+_TALLIED = {
+    Status.ERROR: ("is an error", "are errors"),
+    Status.FAIL: ("fails", "fail"),
+    Status.INCONCLUSIVE: ("is inconclusive", "are inconclusive"),
+    Status.WARN: ("warns", "warn"),
+    Status.WAIVED: ("is waived", "are waived"),
+    Status.PASS: ("passes", "pass"),
+}
 _HARMFUL = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
@@ -44,14 +80,14 @@ def name(value: Value, longest: int = LONGEST_NAME) -> str:
     return f"'{shown}'" if doubtful else shown
 
 
-def cell(of: Cell) -> str:
+def cell(of: Cell, units: str = "rows") -> str:
     """A cell in words.
 
     >>> cell(Cell("class", "cat")), cell(Cell("overall"))
     ('class cat', 'all rows')
     """
     if of.by == "overall":
-        return "all rows"
+        return f"all {units}"
     return printable(of.by) if of.by.startswith("golden set ") else f"{printable(of.by)} {name(of.value)}"
 
 
@@ -76,6 +112,61 @@ def limit(finding: Finding) -> str:
     if measure(finding.rate, finding.of).percent:
         return f"{side} {finding.limit * 100:.10g}%"
     return f"{side} {finding.limit:.10g}"
+
+
+def bound(finding: Finding) -> str:
+    """The bound that decides: ``at least 7.09%``; empty where there is none, and where the estimate decides."""
+    if finding.side not in _SIDES:
+        return ""
+    if finding.bound is None:
+        return "unbounded"
+    return f"{_SIDES[finding.side]} {number(finding.bound, finding.rate, finding.of)}"
+
+
+def margin(finding: Finding) -> str:
+    """How far the bound that decides is from the limit, and what that means: past it, within it, or not proven.
+
+    Example::
+
+        margin(finding)    # 'past it by 1.09%', 'within it by 0.27%', 'unproven by 9.14%'
+    """
+    if finding.margin is None:
+        return ""
+    far = number(abs(finding.margin), finding.rate, finding.of).removeprefix("+")
+    if finding.margin >= 0:
+        return f"within it by {far}"
+    harm = finding.side == "estimate" or (finding.side == "lower") == finding.at_most
+    return f"past it by {far}" if harm else f"unproven by {far}"
+
+
+def counted(finding: Finding, units: str) -> tuple[str, str]:
+    """What a finding counts, and among what: negative flips, rows. Empty where it counts nothing."""
+    what, among = COUNTED.get((finding.rate, finding.at_most), ("", ""))
+    return re.sub(r"\brows\b", units, what), re.sub(r"\brows\b", units, among)
+
+
+def cells(by: str, number_: int) -> str:
+    """So many cells of a dimension in words.
+
+    >>> cells("class", 10), cells("site", 1)
+    ('10 classes', '1 value of site')
+    """
+    one, many = _CELLS.get(by, (f"value of {printable(by)}", f"values of {printable(by)}"))
+    return f"{rows(number_)} {one if number_ == 1 else many}"
+
+
+def tally(findings: Sequence[Finding]) -> str:
+    """How many cells of a rule came out how, the worst first.
+
+    Example::
+
+        tally(findings)    # '1 fails, 7 warn, 2 pass of 10 classes'
+    """
+    told = []
+    for status, (one, many) in _TALLIED.items():
+        found = sum(finding.status is status for finding in findings)
+        told += [f"{rows(found)} {one if found == 1 else many}"] if found else []
+    return f"{', '.join(told)} of {cells(findings[0].cell.by, len(findings))}"
 
 
 def rows(number_: int | None) -> str:
@@ -118,10 +209,10 @@ def answer(value: Value, confidence: float | None) -> str:
     """What a model said, and how sure it was where that is known.
 
     >>> answer("cat", 0.913), answer("cat", None)
-    ('cat (91%)', 'cat')
+    ('cat (91% sure)', 'cat')
     """
     shown = name(value)
-    return shown if confidence is None else f"{shown} ({confidence * 100:.0f}%)"
+    return shown if confidence is None else f"{shown} ({confidence * 100:.0f}% sure)"
 
 
 def who(uri: str) -> str:

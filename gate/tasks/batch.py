@@ -64,8 +64,8 @@ class Batch:
     ``incumbent`` is None where there is no incumbent to compare with; ``label`` is all null where the task needs none.
     ``cluster`` and ``weight`` are those of the rows, where the policy names such columns; ``columns`` are those that
     the task itself asks for, by name; ``retrained`` are the answers of retrained incumbents; ``repeats`` is there where
-    questions are asked several times. ``numbers`` are the rows' own numbers, where they have gaps. A batch of no rows
-    is allowed.
+    questions are asked several times. ``numbers`` are the rows' own numbers, where they have gaps. ``beside`` are
+    columns that only readers see, of the rows ``first_row`` and on without a gap. A batch of no rows is allowed.
     """
 
     ids: pa.Array
@@ -80,6 +80,7 @@ class Batch:
     retrained: tuple[Answers, ...] = ()
     repeats: Repeats | None = None
     numbers: NDArray[np.int64] | None = None
+    beside: pa.RecordBatch | None = None
 
     def __len__(self) -> int:
         return len(self.label)

@@ -38,7 +38,9 @@ def whole_names(names: tuple[Value, ...] | None) -> tuple[Value, ...] | None:
 
 
 def naming(column: pa.Array, where: str, what: str) -> pa.Array:
-    """The column in a type of values; EvidenceError for one that names nothing (bytes, structs)."""
+    """The column in a type of values, or a dictionary of texts; EvidenceError for one that names nothing (bytes)."""
+    if _names_once(column):
+        return column
     try:
         return plain(column)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -47,6 +49,13 @@ def naming(column: pa.Array, where: str, what: str) -> pa.Array:
             where=where,
             hint="whole numbers, true and false, and text do",
         ) from None
+
+
+def _names_once(column: pa.Array) -> bool:
+    """Whether it is a dictionary of texts, which is coded without looking at every row."""
+    if not pa.types.is_dictionary(column.type) or column.dictionary.null_count:
+        return False
+    return bool(pa.types.is_string(column.type.value_type) or pa.types.is_large_string(column.type.value_type))
 
 
 def kind_of(column: pa.Array) -> str:
@@ -85,6 +94,8 @@ def by_index(column: pa.Array, names: tuple[Value, ...], where: str, batch: Batc
             where=where,
             hint="mend task.classes in the policy",
         )
+    if all(isinstance(name, str) for name in names):
+        return pa.DictionaryArray.from_arrays(pa.array(numbers.astype(np.int64)), pa.array(names, pa.string()))
     return pc.take(pa.array(names), pa.array(numbers))
 
 

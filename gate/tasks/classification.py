@@ -7,6 +7,7 @@ policy's ``classes`` say which integer is which name, or it is an error.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 
 from gate.core.counts import Cells
 from gate.core.flips import BY_CLASS, BY_OUTPUT, FlipTable
-from gate.core.outcomes import Codes, Confidence, Outcomes
+from gate.core.outcomes import Codes, Confidence, Outcomes, Value
 from gate.errors import EvidenceError, datum
 from gate.tasks.batch import Answers, Batch, Classes
 from gate.tasks.class_names import Typed, by_index, kind_of, naming, some, typed, whole_names, whole_numbers
+from gate.tasks.margins import Margin, between_best_two, margins, to_threshold
 from gate.tasks.options import PerModel
 from gate.tasks.per_class import class_of_each, confidence, largest, matrix, near_the_top
 from gate.tasks.reading import HELD_OUT, is_list, refuse
@@ -46,6 +48,7 @@ class Reading:
 class _Decoded:
     codes: Codes
     confidence: NDArray[np.float64] | None = None
+    margin: Margin | None = None
 
 
 class Classification:
@@ -66,6 +69,8 @@ class Classification:
             whole_names(classes.declared), whole_names(classes.candidate), whole_names(classes.incumbent)
         )
         self._vocabulary = Vocabulary(self._classes.declared or ())
+        self._declared = len(self._vocabulary)  # which come first
+        self._all_known: tuple[object, ...] = ()  # how many values, and of whose classes, when all were found known
         self._label_kind: str | None = None
         self._answerable = {"candidate": self._classes.candidate, "incumbent": self._classes.incumbent}
         self._incumbent_outputs: set[int] = set()  # while it was never right
@@ -79,16 +84,24 @@ class Classification:
         self._check_known(label, batch)
         candidate_right = label.codes == candidate.codes.codes
         if incumbent is None:
-            return replace(judged(batch, candidate_right, None, None), label=label, candidate=candidate.codes)
+            found = judged(batch, candidate_right, None, None)
+            return replace(found, label=label, candidate=candidate.codes, right_is_label=True)
         incumbent_right = label.codes == incumbent.codes.codes
         if not incumbent_right.any():
             self._incumbent_outputs.update(np.unique(incumbent.codes.codes).tolist())
-        return replace(
-            judged(batch, candidate_right, incumbent_right, incumbent.codes.codes == candidate.codes.codes),
+        return Outcomes(
+            ids=batch.ids,
+            incumbent_right=incumbent_right,
+            candidate_right=candidate_right,
+            same_output=incumbent.codes.codes == candidate.codes.codes,
             label=label,
             incumbent=incumbent.codes,
             candidate=candidate.codes,
-            shown=None,
+            slices=batch.slices,
+            cluster=batch.cluster,
+            weight=batch.weight,
+            right_is_label=True,
+            margins=margins(incumbent.margin, candidate.margin, incumbent_right, candidate_right),
             confidence=None
             if incumbent.confidence is None or candidate.confidence is None
             else Confidence(incumbent.confidence, candidate.confidence),
@@ -98,14 +111,24 @@ class Classification:
         """Cells sorted by value, those without rows dropped but for the classes that the policy declares."""
         classes = table.cells.get(BY_CLASS)
         outputs = table.cells.get(BY_OUTPUT)
-        if classes is not None and outputs is not None:
+        if classes is not None and outputs is not None and not table.overall.both_right:
             labels = _seen(classes)
-            _share_a_value("candidate", labels, _seen(outputs))
-            if not table.overall.both_right and not table.overall.negative:
+            if not table.overall.positive:  # one that is ever right has a value in common with the labels
+                _share_a_value("candidate", labels, _seen(outputs))
+            if not table.overall.negative:
                 # An incumbent that is never right has nothing to lose: no flip would ever be negative.
                 values = self._vocabulary.values
                 _share_a_value("incumbent", labels, {typed(values[code]) for code in self._incumbent_outputs})
         return settled(table, {BY_CLASS: self._classes.declared or ()})
+
+    def noticed(self) -> tuple[Value, ...]:
+        """What :meth:`finish` looks at beside the table: the incumbent's outputs where it was never right in it."""
+        values = self._vocabulary.values
+        return tuple(values[code] for code in sorted(self._incumbent_outputs))
+
+    def notice(self, values: Iterable[Value]) -> None:
+        """What another one :meth:`noticed` that was given other rows."""
+        self._incumbent_outputs.update(self._vocabulary.code(value) for value in values)
 
     # labels
 
@@ -126,8 +149,14 @@ class Classification:
         return self._vocabulary.encode(column)
 
     def _check_known(self, codes: Codes, batch: Batch) -> None:
+        looked_at = (len(codes.values), *self._answerable.values())
+        if looked_at == self._all_known:
+            return
         known = self._known(batch)
         if known is None:
+            return
+        if known.issuperset(map(typed, codes.values)):
+            self._all_known = looked_at
             return
         present = np.unique(codes.codes)
         unseen = [int(c) for c in present if typed(codes.values[c]) not in known]
@@ -149,9 +178,11 @@ class Classification:
         """
         if self._classes.declared is None:
             return
-        declared = set(map(typed, self._classes.declared))
-        strange = [int(c) for c in np.unique(codes.codes) if typed(codes.values[c]) not in declared]
+        if len(codes.values) == self._declared:
+            return
+        strange = np.unique(codes.codes[codes.codes >= self._declared]).tolist()
         if strange:
+            declared = set(map(typed, self._classes.declared))
             rows = np.isin(codes.codes, strange)
             raise EvidenceError(
                 f"it answers {datum(codes.values[strange[0]])}, which is not among the policy's task.classes"
@@ -193,7 +224,7 @@ class Classification:
         if column.null_count:
             refuse(column.is_null().to_numpy(zero_copy_only=False), batch, where, "missing answers")
         if self._reading.outputs == "scores":
-            return _Decoded(self._over_threshold(column, role, batch))
+            return self._over_threshold(column, role, batch)
         column = whole_numbers(column, where, "answers", batch)
         if self._reading.outputs == "indices":
             column = self._at_indices(column, role, batch)
@@ -266,9 +297,14 @@ class Classification:
             places[codes] = np.arange(width)
             place = places[label.codes]
             best = np.where(near_the_top(numbers, place, self._reading.top_k, where), place, best)
-        return _Decoded(Codes(codes[best], self._vocabulary.values), confidence(numbers, best, outputs, where, batch))
+        return _Decoded(
+            Codes(codes[best], self._vocabulary.so_far),
+            confidence(numbers, best, outputs, where, batch),
+            # among the best few the answer is not the best score, and its distance to the second says nothing
+            between_best_two(numbers) if self._reading.top_k == 1 else None,
+        )
 
-    def _over_threshold(self, column: pa.Array, role: str, batch: Batch) -> Codes:
+    def _over_threshold(self, column: pa.Array, role: str, batch: Batch) -> _Decoded:
         where = f"{role} model"
         given = self._reading.threshold
         threshold = given.of(role) if isinstance(given, PerModel) else 0.5 if given is None else given
@@ -296,11 +332,12 @@ class Classification:
             )
         self._answerable[role] = names
         codes = np.array([self._vocabulary.code(name) for name in names], dtype=np.int64)
-        return Codes(codes[(scores >= threshold).astype(np.int64)], self._vocabulary.values)
+        said = Codes(codes[(scores >= threshold).astype(np.int64)], self._vocabulary.so_far)
+        return _Decoded(said, margin=to_threshold(scores, threshold))
 
 
 def _seen(cells: Cells) -> set[Typed]:
-    return {typed(value) for value, row in zip(cells.values, cells.columns, strict=True) if row.sum()}
+    return {typed(cells.values[position]) for position in np.flatnonzero(cells.columns.any(axis=1)).tolist()}
 
 
 def _share_a_value(role: str, labels: set[Typed], outputs: set[Typed]) -> None:

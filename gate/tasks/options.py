@@ -126,7 +126,9 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
 """(kind, key) -> the words that the key may hold; of ``match`` the first is the default."""
 
 _OF_OUTPUTS = ("churn", "wrong_to_different_wrong", "excess_churn")
-_OF_ONE_MODEL = ("error_rate", "error_rate_ratio", "relative_nfr", "nfi", "btc", "bec")
+_OF_RIGHT_ANSWERS = (
+    "error_rate", "error_rate_ratio", "relative_nfr", "nfi", "btc", "bec", "both_right", "both_wrong",
+)  # fmt: skip
 
 
 def without_meaning(kind: str, continuous: bool) -> dict[str, str]:
@@ -138,7 +140,7 @@ def without_meaning(kind: str, continuous: bool) -> dict[str, str]:
     {}
     """
     if continuous:
-        return dict.fromkeys(_OF_ONE_MODEL + _OF_OUTPUTS, "task.continuous only compares the two scores of a row")
+        return dict.fromkeys(_OF_RIGHT_ANSWERS + _OF_OUTPUTS, "task.continuous only compares the two scores of a row")
     if kind == "scores":
         return dict.fromkeys(_OF_OUTPUTS, "kind: scores does not know what the models answered")
     return {}

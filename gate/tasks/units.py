@@ -107,8 +107,15 @@ def settled(table: FlipTable, declared: dict[str, tuple[Value, ...]] | None = No
     return replace(table, cells={name: _settled(cells, kept.get(name, set())) for name, cells in table.cells.items()})
 
 
+def _are_in_order(values: tuple[Value, ...]) -> bool:
+    """Whether values of one type, as they mostly are, stand in order already; False where that is not plain."""
+    return len(set(map(type, values))) == 1 and sorted(values) == list(values)  # type: ignore[type-var]
+
+
 def _settled(cells: Cells, declared: set[tuple[type, Value]]) -> Cells:
-    rows = cells.columns.sum(axis=1)
+    rows = np.asarray(cells.columns.any(axis=1))
+    if rows.all() and _are_in_order(cells.values):
+        return cells
     kept = [i for i, value in enumerate(cells.values) if rows[i] or (type(value), value) in declared]
     kept.sort(key=lambda i: in_order(cells.values[i]))
     return Cells(tuple(cells.values[i] for i in kept), cells.columns[kept])

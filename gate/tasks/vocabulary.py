@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from gate.core.outcomes import Codes, Value
 
 _DIRECT = 1 << 20
+_DICTIONARIES = 8
 
 
 class Vocabulary:
@@ -26,8 +28,11 @@ class Vocabulary:
 
     def __init__(self, values: Iterable[Value] = ()) -> None:
         self.values: list[Value] = []
-        self._positions: dict[tuple[type, Value], int] = {}
-        self._direct = np.full(0, -1, dtype=np.int64)  # small integers look up their code without hashing
+        self._so_far: tuple[Value, ...] = ()
+        self._positions: dict[tuple[type, Value], int] = {}  # of all but small integers
+        self._direct = np.full(0, -1, dtype=np.int64)  # which look up their code without hashing
+        self._own = 0  # how many of the first values are 0, 1, 2 and so on: such integers are their own codes
+        self._dictionaries: list[_Dictionary] = []  # those last seen, since batches tend to share theirs
         for value in values:
             self.code(value)
 
@@ -35,10 +40,23 @@ class Vocabulary:
         return len(self.values)
 
     def __contains__(self, value: Value) -> bool:
+        if _is_small(value):
+            return value < len(self._direct) and bool(self._direct[value] >= 0)
         return (type(value), value) in self._positions
+
+    @property
+    def so_far(self) -> tuple[Value, ...]:
+        """The values up to now: the very same tuple for as long as no new one comes, which makes comparing it cheap."""
+        if len(self._so_far) != len(self.values):
+            self._so_far = tuple(self.values)
+        return self._so_far
 
     def code(self, value: Value) -> int:
         """The code of one value, a new one if it was never seen; NaN is coded as None."""
+        if _is_small(value):
+            if value not in self:
+                self._add_small(np.array([value]))
+            return int(self._direct[value])
         if isinstance(value, float) and value != value:
             value = None  # a NaN equals nothing, so every batch would bring a new cell
         key = (type(value), value)
@@ -56,30 +74,75 @@ class Vocabulary:
         if pa.types.is_integer(column.type) and column.null_count == 0 and len(column):
             fast = self._encode_small(column.to_numpy())
             if fast is not None:
-                return Codes(fast, self.values)
+                return Codes(fast, self.so_far)
         if not pa.types.is_dictionary(column.type):
             column = plain(column).dictionary_encode(null_encoding="encode")
-        local = np.fromiter((self.code(value) for value in plain(column.dictionary).to_pylist()), dtype=np.int64)
-        indices = column.indices
-        if indices.null_count:
-            local = np.append(local, self.code(None))
-            indices = indices.fill_null(len(local) - 1)
-        return Codes(local[indices.to_numpy(zero_copy_only=False)], self.values)
+            return Codes(self._mapped(self._coded(column.dictionary), column.indices), self.so_far)
+        return Codes(self._mapped(self._known(column.dictionary), column.indices), self.so_far)
 
     def _encode_small(self, numbers: NDArray[Any]) -> NDArray[np.int64] | None:
-        smallest, largest = int(numbers.min()), int(numbers.max())
-        if smallest < 0 or largest >= _DIRECT:
+        wide: NDArray[np.int64] = numbers.astype(np.int64, copy=False)
+        largest = int(wide.view(np.uint64).max())  # of which negative numbers are the largest: one look finds both
+        if largest >= _DIRECT:
             return None
+        if largest >= self._own:
+            self._make_room(largest)
+            seen = np.zeros(largest + 1, dtype=np.bool_)
+            seen[wide] = True
+            self._add_small(np.flatnonzero(seen & (self._direct[: largest + 1] < 0)))
+        return wide if largest < self._own else self._direct.take(wide)
+
+    def _add_small(self, new: NDArray[np.int64]) -> None:
+        """Number small integers that were never seen, which rise."""
+        if not len(new):
+            return
+        first = len(self.values)
+        self._make_room(int(new[-1]))
+        self._direct[new] = codes = np.arange(first, first + len(new))
+        self.values.extend(new.tolist())
+        if self._own == first:
+            self._own += int(np.argmin(np.append(new == codes, False)))
+
+    def _make_room(self, largest: int) -> None:
         if largest >= len(self._direct):
             grown = np.full(max(largest + 1, 2 * len(self._direct)), -1, dtype=np.int64)
             grown[: len(self._direct)] = self._direct
             self._direct = grown
-        codes: NDArray[np.int64] = self._direct[numbers]
-        if codes.size and codes.min() < 0:
-            for number in np.unique(numbers[codes < 0]).tolist():
-                self._direct[number] = self.code(number)
-            codes = self._direct[numbers]
-        return codes
+
+    def _known(self, values: pa.Array) -> _Dictionary:
+        """The codes of a dictionary's values, looked up once for as long as the batches have the same dictionary."""
+        for known in self._dictionaries:
+            if known.values.equals(values):
+                return known
+        found = self._coded(values)
+        self._dictionaries = [found, *self._dictionaries[: _DICTIONARIES - 1]]
+        return found
+
+    def _coded(self, values: pa.Array) -> _Dictionary:
+        codes = np.fromiter((self.code(value) for value in plain(values).to_pylist()), np.int64, len(values))
+        return _Dictionary(values, codes, np.array_equal(codes, np.arange(len(codes))))
+
+    def _mapped(self, known: _Dictionary, indices: pa.Array) -> NDArray[np.integer[Any]]:
+        codes = known.codes
+        if indices.null_count:
+            codes = np.append(codes, self.code(None))
+            indices = indices.cast(pa.int64()).fill_null(len(codes) - 1)
+        elif known.own:
+            return np.asarray(indices.to_numpy(zero_copy_only=False))  # as they are: no copy
+        return np.asarray(codes.take(indices.to_numpy(zero_copy_only=False)))
+
+
+def _is_small(value: Value) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < _DIRECT
+
+
+@dataclass(frozen=True)
+class _Dictionary:
+    """The values of a dictionary and their codes; ``own`` if the codes are 0, 1, 2 and so on."""
+
+    values: pa.Array
+    codes: NDArray[np.int64]
+    own: bool
 
 
 def plain(column: pa.Array) -> pa.Array:

@@ -294,7 +294,8 @@ WORST: dict[tuple[str, str | None], float] = {
     ("error_rate", "candidate"): 1.0, ("error_rate", "incumbent"): 0.0, ("error_rate_change", None): 1.0,
     ("nfr", None): 1.0, ("pfr", None): 0.0, ("error_rate_ratio", None): float("inf"), ("relative_nfr", None): 1.0,
     ("nfi", None): 1.0, ("btc", None): 0.0, ("bec", None): 0.0, ("churn", None): 1.0,
-    ("wrong_to_different_wrong", None): 0.0, ("excess_nfr", None): 1.0, ("excess_churn", None): 1.0,
+    ("wrong_to_different_wrong", None): 0.0, ("both_right", None): 0.0, ("both_wrong", None): 0.0,
+    ("excess_nfr", None): 1.0, ("excess_churn", None): 1.0,
 }  # fmt: skip
 """What each rate is there, overall and in every cell."""
 

@@ -15,8 +15,26 @@ from gate.report.html import drawings
 from gate.report.html.room import Room
 from gate.report.html.rules import Key, key, limit, needs
 from gate.report.lines import WORST_FIRST
+from gate.report.view import rate_line, shown_rates
 
 FEWEST_SHOWN = 12
+_JUDGED = (
+    ("both-right", "both right", "both_right"),
+    ("negative", "broken: negative flips (was right, is wrong)", "nfr"),
+    ("positive", "mended: positive flips (was wrong, is right)", "pfr"),
+    ("both-wrong", "both wrong", "both_wrong"),
+)
+_COMPARED = (  # where only the two scores of a row are compared
+    ("both-right", "as good as before", "both_right"),
+    ("negative", "broken: negative flips (the score gets worse)", "nfr"),
+    ("positive", "mended: positive flips (the score gets better)", "pfr"),
+    ("both-wrong", "both wrong", "both_wrong"),
+)
+_OF_CELLS = {
+    "class": "Rows by their right answer",
+    "output": "Rows by what the candidate answers now, right or wrong",
+    "label": "Rows by label",
+}
 _SHOWN_FIRST = ("class", "output")
 _SURE, _NEAR = 0.9, 0.5
 _ROUNDING = 1e-9  # edges of bins are sums of tenths
@@ -28,20 +46,40 @@ def square(decision: Decision) -> dict[str, Any] | None:
     if counts.both_right is None or counts.negative is None or counts.positive is None:
         return None
     wrong = (counts.wrong_same or 0) + (counts.wrong_different or 0)
-    lines = (
-        ("both-right", "both right", counts.both_right, ""),
-        ("negative", "broken: negative flips (was right, is wrong)", counts.negative, bounds(decision.rates, "nfr")),
-        ("positive", "mended: positive flips (was wrong, is right)", counts.positive, bounds(decision.rates, "pfr")),
-        ("both-wrong", "both wrong", wrong, ""),
-    )
+    names = _COMPARED if decision.task.options.get("continuous") else _JUDGED
+    cells = (counts.both_right, counts.negative, counts.positive, wrong)
+    lines = [
+        (key_, name, count, bounds(decision.rates, rate))
+        for (key_, name, rate), count in zip(names, cells, strict=True)
+        if count or names is _JUDGED or key_ != "both-wrong"
+    ]
     told = ", ".join(f"{name} {words.rows(count)}" for _, name, count, _ in lines)
     return {
-        "drawing": drawings.square(counts.both_right, counts.negative, counts.positive, wrong, told),
+        "drawing": drawings.square(
+            counts.both_right,
+            counts.negative,
+            counts.positive,
+            wrong,
+            {key_: name.partition(":")[0] for key_, name, _, _ in lines},
+            told,
+        ),
         "lines": [
             {"key": key_, "name": name, "count": words.rows(count), "share": words.share(count, counts.n), "bounds": of}
             for key_, name, count, of in lines
         ],
     }
+
+
+def rates(decision: Decision) -> list[dict[str, str]]:
+    """The rates that everybody should see, and those that a rule is about, each with what it is."""
+    found = []
+    for row in shown_rates(decision):
+        about = measure(row.rate, row.of)
+        which = {True: "less is better", False: "more is better", None: ""}[getattr(about, "harmful", None)]
+        title, seen, limits = rate_line(row)
+        told = about.meaning + (f"; {which}" if which and "candidate is better" not in about.meaning else "")
+        found.append({"title": title, "told": told, "seen": seen, "bounds": limits})
+    return found
 
 
 def bounds(rates: Sequence[RateRow], name: str) -> str:
@@ -65,7 +103,8 @@ def harms(decision: Decision, room: Room) -> list[dict[str, Any]]:
                 "title": {"class": "Classes", "output": "The candidate's answers"}.get(
                     name, f"Slice {words.printable(name)}"
                 ),
-                "by": words.printable(name),
+                "by": {"output": "answer now"}.get(name, words.printable(name)),
+                "caption": _OF_CELLS.get(name, f"Rows by their {words.printable(name)}"),
                 "cells": [_harm(cell, judged.get(key(name, cell.value)), most) for cell in kept],
                 "judged": any(key(name, cell.value) in judged for cell in kept),
                 "rest": f"{words.rows(more)} more, which lose less, are in the decision" if more else "",
@@ -136,24 +175,48 @@ def glance(decision: Decision) -> list[tuple[str, str, str]]:
     counts = decision.counts
     if counts.negative is None or counts.positive is None:
         return []
+    units = decision.task.units
     found = [
-        ("Broken by the update", f"{_of(counts, counts.negative)} rows ({_share(counts, counts.negative)})", "counts")
+        (title, f"{_of(counts, some)} {units} ({_share(counts, some)})", "counts")
+        for title, some in (
+            ("Broken by the update (negative flips)", counts.negative),
+            ("Mended by it (positive flips)", counts.positive),
+        )
     ]
-    found.append(("Mended by it", f"{_of(counts, counts.positive)} rows ({_share(counts, counts.positive)})", "counts"))
     for table, (name, cells) in enumerate(_by_harm(decision), start=1):
         worst = cells[0]
         if name != "output" and worst.counts.negative:
             at = f"{words.printable(name)} {words.name(worst.value)}"
-            share = _share(worst.counts, worst.counts.negative)
-            told = f"{at}: {_of(worst.counts, worst.counts.negative)} rows broken ({share})"
-            found.append(("Harmed most", told, f"harm-{table}"))
+            lower = words.number(_proven(worst), "nfr")
+            share = f"{_share(worst.counts, worst.counts.negative)} seen, at least {lower}"
+            told = f"{at}: {_of(worst.counts, worst.counts.negative)} {units} broken ({share})"
+            found.append(("Harmed most: highest proven rate of negative flips", told, f"harm-{table}"))
+            found += [
+                ("Largest rise of the error rate", f"{words.printable(name)} {told}", f"harm-{table}")
+                for told in _rises_most(cells, but=worst)
+            ]
             break
     listed = [row for row in decision.flip_matrix.rows if row.kind == "negative"]
     if listed:
         top = listed[0]
-        told = f"{words.name(top.label)} becomes {words.name(top.candidate)}, in {words.rows(top.count)} rows"
+        told = f"{words.name(top.label)} becomes {words.name(top.candidate)}, in {words.rows(top.count)} {units}"
         found.append(("Commonest flip", told, "flips"))
     return found
+
+
+def _rises_most(cells: Sequence[CellRow], but: CellRow) -> list[str]:
+    """The cell whose error rate rises most, as far as it was seen, where that is another one."""
+    rises = []
+    for cell in cells:
+        before, after = _rate(cell, "error_rate", "incumbent"), _rate(cell, "error_rate", "candidate")
+        if before and after and before.estimate is not None and after.estimate is not None:
+            rises.append((after.estimate - before.estimate, cell, before.estimate, after.estimate))
+    rise, cell, old, new = max(rises, key=lambda found: found[0], default=(0.0, but, 0.0, 0.0))
+    if rise <= 0 or cell is but:
+        return []
+    return [
+        f"{words.name(cell.value)}: {words.number(old, 'error_rate')} before, {words.number(new, 'error_rate')} now"
+    ]
 
 
 def _of(counts: Counts, some: int) -> str:
@@ -167,18 +230,20 @@ def _share(counts: Counts, some: int) -> str:
 def flips(decision: Decision, room: Room) -> tuple[list[dict[str, Any]], str]:
     """The commonest negative flips, and how many rows flipped otherwise."""
     listed = [row for row in decision.flip_matrix.rows if row.kind == "negative"]
-    unlisted = decision.flip_matrix.rest_negative + sum(row.count for row in listed[room.flips :])
+    kept = room.flips + (len(listed) == room.flips + 1)  # one more line is no longer than the sentence instead of it
+    unlisted = decision.flip_matrix.rest_negative + sum(row.count for row in listed[kept:])
     most = listed[0].count if listed else 0
     return [
         {
             "rows": words.rows(row.count),
-            "drawing": drawings.bar(row.count, most, f"{row.count} rows"),
+            "drawing": drawings.bar(row.count, most, f"{words.rows(row.count)} {decision.task.units}"),
+            "same": type(row.label) is type(row.incumbent) and row.label == row.incumbent,
             "label": words.name(row.label),
             "incumbent": words.name(row.incumbent),
             "candidate": words.name(row.candidate),
         }
-        for row in listed[: room.flips]
-    ], f"{words.rows(unlisted)} more in flips of other kinds" if unlisted else ""
+        for row in listed[:kept]
+    ], f"{words.rows(unlisted)} {decision.task.units} more, in flips of other kinds" if unlisted else ""
 
 
 def confidence(decision: Decision) -> dict[str, Any] | None:
@@ -218,7 +283,7 @@ def _sureness(bins: ConfidenceBins) -> str:
     sure = sum(count for low, _, count in spans if low >= _SURE - _ROUNDING)
     near = sum(count for _, high, count in spans if high <= _NEAR + _ROUNDING)
     return (
-        f"Of {words.rows(sum(counts))} broken rows the candidate is at least {words.percent(_SURE)} sure in"
+        f"Of {words.rows(sum(counts))} rows that break, the candidate is at least {words.percent(_SURE)} sure in"
         f" {words.rows(sure)} (confidently wrong), and at most {words.percent(_NEAR)} sure in {words.rows(near)}"
         " (near the boundary)."
     )

@@ -6,7 +6,7 @@ text that says the same. Coordinates are rounded to a tenth, so that the bytes a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -82,13 +82,17 @@ def mirrored(negative: int, positive: int, most: int, told: str) -> Markup:
     return _picture("mirrored", f"0 0 {_WIDTH:g} 14", told, parts)
 
 
-def square(both_right: int, negative: int, positive: int, both_wrong: int, told: str) -> Markup:
+def square(
+    both_right: int, negative: int, positive: int, both_wrong: int, names: Mapping[str, str], told: str
+) -> Markup:
     """The four cells as areas of one square of 100 by 100: rows of it the incumbent, right above wrong.
 
-    Empty parts are not drawn; with no rows at all there is nothing but the frame.
+    Empty parts are not drawn, and only those with room for it have their name in them; with no rows at all there is
+    nothing but the frame.
 
-    >>> square(50, 0, 50, 0, "half and half").count("<rect")
-    3
+    >>> drawn = square(50, 0, 50, 0, {"both-right": "both right", "positive": "mended"}, "half and half")
+    >>> drawn.count("<rect"), "mended" in drawn
+    (3, True)
     """
     n = both_right + negative + positive + both_wrong
     parts = [Markup('<rect class="frame" x="0" y="0" width="100" height="100"/>')]
@@ -106,11 +110,11 @@ def square(both_right: int, negative: int, positive: int, both_wrong: int, told:
                 if not count:
                     continue
                 wide = round(100 * count / whole, 2)
-                parts.append(
-                    Markup('<rect class="{}" x="{:g}" y="{:g}" width="{:g}" height="{:g}"/>').format(
-                        name, x, y, wide, tall
-                    )
-                )
+                area = Markup('<rect class="{}" x="{:g}" y="{:g}" width="{:g}" height="{:g}"/>')
+                parts.append(area.format(name, x, y, wide, tall))
+                if wide >= 28 and tall >= 8:
+                    within = Markup('<text class="in {}" x="{:g}" y="{:g}">{}</text>')
+                    parts.append(within.format(name, x + 2.5, y + 6.5, names[name]))
                 x = round(x + wide, 2)
     return _picture("square", "-1 -1 102 102", told, parts)
 
@@ -127,26 +131,80 @@ def bar(count: int, most: int, told: str) -> Markup:
 
 
 def histogram(counts: Sequence[int], most: int, name: str, ends: tuple[str, str], told: str) -> Markup:
-    """One bar a bin, from the least to the most; ``name`` is the class that colours them, ``ends`` stand below.
+    """One bar a bin with its count above it, from the least to the most; ``name`` is the class that colours them.
 
-    >>> histogram([1, 0, 2], 2, "negative", ("0%", "100%"), "three bins").count("<rect")
-    2
+    ``ends`` stand below the first and the last bin. Counts of more than four digits are left to the text.
+
+    >>> drawn = histogram([1, 0, 2], 2, "negative", ("0%", "100%"), "three bins")
+    >>> drawn.count("<rect"), drawn.count('class="middle"')
+    (2, 2)
     """
     wide = _WIDTH / max(len(counts), 1)
     scale = Scale(0, max(most, 1), 48.0)
-    parts = [
-        Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>').format(
-            name, round(i * wide + 1, 1), round(50 - scale(count), 1), round(wide - 2, 1), scale(count)
-        )
-        for i, count in enumerate(counts)
-        if count
-    ]
-    parts.append(Markup('<path class="axis" d="M0 50.5H180"/>'))
+    parts = []
+    for i, count in enumerate(counts):
+        if not count:
+            continue
+        left, tall = round(i * wide + 1, 1), scale(count)
+        bar_ = Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>')
+        parts.append(bar_.format(name, left, round(60 - tall, 1), round(wide - 2, 1), tall))
+        if count < 10_000:
+            above = Markup('<text class="middle" x="{}" y="{}">{}</text>')
+            parts.append(above.format(round((i + 0.5) * wide, 1), round(58 - tall, 1), count))
+    parts.append(Markup('<path class="axis" d="M0 60.5H180"/>'))
     parts += [
-        Markup('<text class="{}" x="{}" y="64">{}</text>').format(side, x, end)
+        Markup('<text class="{}" x="{}" y="72">{}</text>').format(side, x, end)
         for side, x, end in zip(("start", "end"), ("0", f"{_WIDTH:g}"), ends, strict=True)
     ]
-    return _picture("histogram", f"0 0 {_WIDTH:g} 68", told, parts)
+    return _picture("histogram", f"0 0 {_WIDTH:g} 75", told, parts)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a trend with its bounds; None is unknown, and not drawn."""
+
+    estimate: float | None
+    lower: float | None
+    upper: float | None
+
+
+_TREND, _TALL, _TOP, _LEFT = 340.0, 80.0, 14.0, 6.0
+_MOST_MARKS = 12
+
+
+def trend(points: Sequence[Point], marks: Sequence[str], told: str) -> Markup:
+    """Points from the left to the right above their marks, zero at the bottom; the last one, which is new, stands out.
+
+    Of many marks only the first and the last are written.
+
+    >>> drawn = trend([Point(0.1, 0.0, 0.2), Point(None, None, None), Point(0.2, 0.1, 0.3)], ["1", "2", "now"], "two")
+    >>> drawn.count("<circle"), drawn.count('class="dot now"')
+    (2, 1)
+    """
+    known = [value for point in points for value in (point.estimate, point.lower, point.upper) if value is not None]
+    scale = Scale(0.0, max(known, default=0.0) or 1.0, _TALL)
+    step = _TREND / max(len(points), 1)
+
+    def down(value: float) -> float:
+        return round(_TOP + _TALL - scale(value), 1)
+
+    bottom = _TOP + _TALL
+    parts = [Markup('<path class="axis" d="M0 {}H{}"/>').format(bottom + 0.5, _TREND)]
+    if known:
+        parts.append(Markup('<text x="0" y="10">{:.10g}%</text>').format(round(scale.high * 100, 2)))
+    for i, (point, mark) in enumerate(zip(points, marks, strict=True)):
+        x = round(_LEFT + (i + 0.5) * (step - 2 * _LEFT / max(len(points), 1)), 1)
+        last = i == len(points) - 1
+        if point.lower is not None and point.upper is not None:
+            parts.append(Markup('<path class="reach" d="M{} {}V{}"/>').format(x, down(point.lower), down(point.upper)))
+        if point.estimate is not None:
+            name, size = ("dot now", 5) if last else ("dot", 3.5)
+            parts.append(
+                Markup('<circle class="{}" cx="{}" cy="{}" r="{}"/>').format(name, x, down(point.estimate), size)
+            )
+        if len(points) <= _MOST_MARKS or i == 0 or last:
+            parts.append(Markup('<text class="middle" x="{}" y="{}">{}</text>').format(x, bottom + 14, mark))
+    return _picture("trend", f"0 0 {_TREND:g} {bottom + 18:g}", told, parts)
 
 
 def _picture(name: str, box: str, told: str, parts: Sequence[Markup]) -> Markup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gate.core.judgement import Severity, Status
 from gate.core.measures import about as measure
+from gate.core.rates import CLOPPER_PEARSON
 from gate.decisions.record import Decision
 from gate.report import words
 from gate.report.view import View
@@ -11,23 +12,27 @@ from gate.report.view import View
 _MOST_NAMED = 12
 _SIDES = {"upper": "at most", "lower": "at least"}
 _PROOF = {
-    "proof": "the update: its unfavourable bound must clear the limit",
-    "estimate": "nobody: the estimates decide",
-    "harm": "the objection: only what is proven harmful is refused",
+    "proof": "the update: what is not shown to be within the limit does not pass",
+    "estimate": "nobody: what was seen decides",
+    "harm": "the objection: only what is proven harmful fails",
 }
 
 
 def evidence(decision: Decision) -> list[tuple[str, str]]:
     """How much was seen, how sure it is, and what these rows could have certified."""
     told, counts = decision.evidence, decision.counts
-    found = [("rows", words.rows(counts.n))]
+    units = decision.task.units
+    found = [(units, words.rows(counts.n))]
+    if units != "rows":
+        found.append(("these are labels of", f"{words.rows(decision.provenance.holdout.rows)} rows"))
     if counts.negative is not None and counts.positive is not None:
-        found.append(("rows on which exactly one model is right", words.rows(counts.negative + counts.positive)))
+        found.append((f"{units} on which exactly one model is right", words.rows(counts.negative + counts.positive)))
     if told.mcnemar_midp is not None:
         found.append(("any difference in accuracy at all (McNemar, mid-p)", f"p = {told.mcnemar_midp:.3g}"))
     found += [
         ("confidence of each bound", words.percent(told.confidence)),
-        ("who carries the proof", _PROOF.get(told.decide_on, told.decide_on)),
+        ("who carries the proof, where a rule says nothing else", _PROOF.get(told.decide_on, told.decide_on)),
+        ("how the bounds are computed", _methods(decision) or "no rule asks for one"),
         ("looks that this held-out set is declared for", str(told.looks)),
     ]
     if told.uses_before is not None:
@@ -45,6 +50,13 @@ def evidence(decision: Decision) -> list[tuple[str, str]]:
     return found
 
 
+def _methods(decision: Decision) -> str:
+    """The methods of the bounds of those rates that rules are about."""
+    asked = {(finding.rate, finding.of) for finding in decision.findings}
+    methods = dict.fromkeys(row.method for row in decision.rates if (row.rate, row.of) in asked)
+    return "; ".join(f"{method}, exact for shares" if method == CLOPPER_PEARSON else method for method in methods)
+
+
 def _certifiable(decision: Decision) -> list[tuple[str, str]]:
     """For each enforced rule over all rows what this set certifies, or with how many such rows at most it would."""
     found = []
@@ -53,7 +65,8 @@ def _certifiable(decision: Decision) -> list[tuple[str, str]]:
             continue
         title, rule = measure(finding.rate, finding.of).title, words.printable(finding.rule)
         if finding.passes_with is not None:
-            few = f"with {words.rows(finding.passes_with)} or fewer of {words.rows(finding.n)}"
+            what, among = words.counted(finding, decision.task.units)
+            few = f"with {words.rows(finding.passes_with)} or fewer {what} among {words.rows(finding.n)} {among}"
             found.append((f"what this set could certify for {rule}", f"{title} {words.limit(finding)}, {few}"))
         elif finding.status is Status.PASS and finding.side in _SIDES and finding.bound is not None:
             bound = words.number(finding.bound, finding.rate, finding.of)
@@ -88,7 +101,10 @@ def provenance(decision: Decision, shown: View) -> list[tuple[str, str]]:
         ("policy", f"{words.printable(decision.policy.name)} ({words.printable(decision.policy.file)})"),
         ("SHA-256 of the policy", decision.policy.digest),
         *((f"SHA-256 of {words.printable(name)}", digest) for name, digest in sorted(origin.files.items())),
-        ("SHA-256 of the flipped rows", f"{origin.samples.digest} ({words.rows(origin.samples.rows)} rows)"),
+        (
+            "SHA-256 of the flipped rows",
+            f"{origin.samples.digest} ({words.rows(origin.samples.rows)} rows, negative and positive flips)",
+        ),
         ("decision", decision.decision_id),
         ("made", f"{decision.created_at}, as of {decision.as_of}"),
         ("signature", "stands in a file of its own: gate verify FILE --key PUB --decision decision.json"),

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Room:
-    """The most of each list that the page shows; what is left out is counted there."""
+    """The most of each list that the page shows; what is left out is counted there.
+
+    ``policy`` and ``texts`` are characters, ``pictures`` bytes.
+    """
 
     rules: int = 200
     findings: int = 12
@@ -15,6 +18,8 @@ class Room:
     flips: int = 25
     samples: int = 100
     policy: int = 20_000
+    pictures: int = 350_000
+    texts: int = 150_000
 
     def less(self) -> Room:
         """Half of it, but never less than one.

@@ -8,7 +8,7 @@ from typing import Any
 from gate.core.judgement import DecideOn, Finding, Severity, Status
 from gate.core.measures import about as measure
 from gate.core.outcomes import Value
-from gate.decisions.record import CellRow, Decision, RateRow
+from gate.decisions.record import CellRow, Decision, RateRow, WaiverRow
 from gate.report import words
 from gate.report.html import drawings
 from gate.report.html.room import Room
@@ -19,13 +19,37 @@ Key = tuple[str, type, Value]
 _FAILS = {
     DecideOn.PROOF: "",
     DecideOn.ESTIMATE: ", judged by what was seen",
-    DecideOn.HARM: "; fails where harm is proven",
+    DecideOn.HARM: "; fails only where harm is proven",
+}
+_WHERE = {"class": "class", "output": "the candidate says", "label": "label"}
+_HOW = {
+    DecideOn.PROOF: (
+        "A rule fails where the bound on the good side is past its limit, and passes where the bound on the bad side is"
+        " within it. In between it is inconclusive."
+    ),
+    DecideOn.HARM: "A rule that fails only where harm is proven warns in between, and a warning stops nothing.",
+    DecideOn.ESTIMATE: "A rule that is judged by what was seen passes or fails by that alone, however few the rows.",
 }
 
 
 def key(by: str, value: Value) -> Key:
     """A cell by which to look it up: 1, 1.0 and True are three."""
     return (by, type(value), value)
+
+
+def how_decided(decision: Decision) -> list[str]:
+    """How rules decide, as far as this decision has such rules, and what else their tables do not say."""
+    kinds = {finding.decide_on for finding in decision.findings}
+    told = [_HOW[kind] for kind in DecideOn if kind in kinds]
+    warns = any(finding.status is Status.WARN for finding in decision.findings)
+    if warns and DecideOn.HARM not in kinds:
+        told.append("A warning stops nothing.")
+    if any(len(findings) > 1 for _, findings in by_rule(decision)):
+        told.append(
+            "Each bound stands for itself: among many cells a few lie past a limit by chance alone, unless the rule"
+            " says correction: holm."
+        )
+    return told
 
 
 def rules(decision: Decision, room: Room) -> tuple[list[dict[str, Any]], str]:
@@ -47,6 +71,8 @@ def _rule(
     first, kept, several = findings[0], findings[: room.findings], len(findings) > 1
     rows = [_row(decision, cells, finding) for finding in kept]
     scale = drawings.Scale.over([value for f, row in zip(kept, rows, strict=True) for value in _drawn(f, row)])
+    about = measure(first.rate, first.of)
+    scale = drawings.Scale(max(scale.low, about.low), min(scale.high, about.high))
     by = f" by {words.printable(first.cell.by)}" if several else ""
     return {
         "name": words.printable(rule),
@@ -57,15 +83,16 @@ def _rule(
         "because": words.printable(first.because or ""),
         "cells": [_cell(decision, f, row, scale, several) for f, row in zip(kept, rows, strict=True)],
         "rest": _rest(findings, kept) if several else "",
+        "where": _WHERE.get(first.cell.by, words.printable(first.cell.by)) if several else "where",
+        "scale": f"{words.number(scale.low, first.rate, first.of)} to {words.number(scale.high, first.rate, first.of)}",
     }
 
 
 def _rest(findings: Sequence[Finding], kept: Sequence[Finding]) -> str:
-    passing = sum(f.status is Status.PASS for f in findings)
-    told = f"{words.rows(passing)} of {words.rows(len(findings))} cells pass"
+    told = words.tally(findings)
     if len(findings) == len(kept):
         return told
-    open_ = len(findings) - passing
+    open_ = sum(f.status is not Status.PASS for f in findings)
     more = f"; {words.rows(open_ - len(kept))} more do not pass" if open_ > len(kept) else ""
     return f"{told}{more}; the {len(kept)} furthest past their limits, or nearest to them, are shown"
 
@@ -81,20 +108,18 @@ def _cell(
     lower, upper = (row.lower, row.upper) if row else (None, None)
     if row is None and finding.bound is not None:
         lower, upper = (None, finding.bound) if finding.side == "upper" else (finding.bound, None)
-    seen = words.number(finding.estimate, finding.rate, finding.of)
-    bound = words.number(finding.bound, finding.rate, finding.of) if finding.bound is not None else "unbounded"
-    sign = {"upper": "≤ ", "lower": "≥ "}.get(finding.side, "") if finding.bound is not None else ""
+    seen, bound = words.number(finding.estimate, finding.rate, finding.of), words.bound(finding)
     return {
-        "name": words.name(finding.cell.value) if several else words.cell(finding.cell),
+        "name": words.name(finding.cell.value) if several else words.cell(finding.cell, decision.task.units),
         "n": words.rows(finding.n),
         "seen": seen,
-        "bound": sign + bound,
+        "bound": bound,
         "limit": limit(finding),
-        "margin": "" if finding.margin is None else words.number(finding.margin, finding.rate, finding.of, signed=True),
+        "margin": words.margin(finding),
         "status": finding.status.value,
         "remark": "; ".join(_remarks(decision, finding)),
         "drawing": drawings.interval(
-            scale, finding.estimate, lower, upper, finding.limit, f"{seen}, {sign}{bound}, {words.limit(finding)}"
+            scale, finding.estimate, lower, upper, finding.limit, f"{seen}, {bound}, limit {words.limit(finding)}"
         ),
     }
 
@@ -104,7 +129,7 @@ def _remarks(decision: Decision, finding: Finding) -> list[str]:
     found = []
     if finding.rows_needed is not None:
         found.append(needs(finding))
-    if finding.status is Status.WAIVED:
+    if finding.status is Status.WAIVED and not finding.note:
         mine = (w for w in decision.waivers if w.rule == finding.rule and w.cell in (None, finding.cell.value))
         found += [words.printable(f"by {waiver.owner} until {waiver.expires}") for waiver in mine][:1]
     if finding.note:
@@ -136,13 +161,22 @@ def waivers(decision: Decision) -> list[tuple[str, ...]]:
         (
             words.printable(one.rule),
             "all its cells" if one.cell is None else words.name(one.cell),
-            "without a limit" if one.up_to is None else f"{one.up_to:.10g}",
+            _up_to(decision, one),
             words.printable(one.owner),
             one.expires,
             words.printable(one.because),
         )
         for one in decision.waivers
     ]
+
+
+def _up_to(decision: Decision, one: WaiverRow) -> str:
+    """How far a waiver goes, in the unit of its rule."""
+    if one.up_to is None:
+        return "without a limit"
+    first = next((finding for finding in decision.findings if finding.rule == one.rule), None)
+    percent = first is not None and measure(first.rate, first.of).percent
+    return f"{one.up_to * 100:.10g}%" if percent else f"{one.up_to:.10g}"
 
 
 def slack(decision: Decision) -> list[str]:
@@ -154,6 +188,6 @@ def slack(decision: Decision) -> list[str]:
             continue
         tightest = min(near, key=lambda f: f.margin or 0.0)
         where = "" if tightest.cell.by == "overall" else f", {words.cell(tightest.cell)}"
-        margin = words.number(tightest.margin, tightest.rate, tightest.of, signed=True)
-        found.append(f"'{words.printable(rule)}'{where}: {words.limit(tightest)}, with a margin of {margin}.")
+        excused = ", and waived" if tightest.status is Status.WAIVED else ""
+        found.append(f"'{words.printable(rule)}'{where}: {words.limit(tightest)}; {words.margin(tightest)}{excused}.")
     return found

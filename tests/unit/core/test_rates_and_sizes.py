@@ -17,9 +17,9 @@ from gate.core.sample_size import most_flips_allowed, rows_for_power, rows_neede
 def test_the_names_are_those_of_the_definitions_and_the_ratio_of_error_rates():
     assert NAMES == (
         "error_rate", "error_rate_change", "nfr", "pfr", "error_rate_ratio", "relative_nfr", "nfi", "btc", "bec", "churn",
-        "wrong_to_different_wrong",
+        "wrong_to_different_wrong", "both_right", "both_wrong",
     )  # fmt: skip
-    assert len(RATES) == 12
+    assert len(RATES) == 14
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,8 @@ def test_the_names_are_those_of_the_definitions_and_the_ratio_of_error_rates():
         ("bec", None, 0.80),
         ("churn", None, 0.43),
         ("wrong_to_different_wrong", None, 0.18),
+        ("both_right", None, 0.35),
+        ("both_wrong", None, 0.40),
     ],
 )
 def test_each_rate_follows_its_formula(name, of, value):

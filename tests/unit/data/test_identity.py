@@ -146,3 +146,12 @@ def test_an_id_costs_eight_bytes() -> None:
     for start in range(0, 100_000, 1000):
         unique.update(pa.array([f"txn-{i}" for i in range(start, start + 1000)]), start)
     assert len(unique._keys) * unique._keys.itemsize == 800_000
+
+
+def test_duplicates_are_counted_wherever_the_parts_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = pa.array([5, 1, 5, 3, 5, 1, 9])
+    whole = complaint(ids)
+    assert "5 rows share their id" in whole
+    for part in (1, 2, 3):
+        monkeypatch.setattr(identity, "_PART", part)
+        assert complaint(ids) == whole

@@ -206,7 +206,7 @@ def parse_all(judged: Judgement) -> None:
             assert json.loads(line)["kind"] in ("negative", "positive")
         (text,) = samples_table.write_csv(shown.decision, shown.samples).values()
         for line in list(csv.reader(io.StringIO(text.decode())))[1:]:
-            assert len(line) == len(samples_table.COLUMNS)
+            assert len(line) == len(samples_table.COLUMNS) + 1  # the slice is a column of the row
             assert not line[0].lstrip().startswith(("=", "+", "@"))
         (content,) = samples_table.write_parquet(shown.decision, shown.samples).values()
         assert pq.read_table(io.BytesIO(content)).num_rows == len(shown.samples)

@@ -9,13 +9,14 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from report_cases import HOSTILE, LONG, RULES, STORIES, named, pets, with_hostile
 
 import gate
-from gate.decisions.record import ConfidenceBins, ConfidenceHistogram
+from gate.decisions.record import ConfidenceBins, ConfidenceHistogram, EarlierRow
 from gate.report import replay
 from gate.report.html import page
 from gate.stories.decide import Judgement
@@ -131,25 +132,99 @@ def test_the_policy_shows_estimate_bound_limit_margin_n_and_status(compared: Com
     judged = compared(STORIES["refused"], RULES)
     told = shown(judged)
 
-    assert "where status seen bound limit margin n against the limit" in told
-    assert "all rows fail 6.00% \u2265 4.81% \u2264 2% -2.81% 1,000" in told
-    assert "fails where harm is proven" not in told
+    assert "where status n seen with 95% confidence limit margin drawn from" in told
+    assert "all rows fail 1,000 6.00% at least 4.81% \u2264 2% past it by 2.81%" in told
+    assert "A rule fails where the bound on the good side is past its limit" in told
+    assert "only where harm is proven" not in told
+
+
+def test_a_rule_on_harm_says_what_a_warning_is_and_how_many_cells_came_out_how(compared: Compared) -> None:
+    rules = "  - {id: by-class, rate: nfr, by: class, at_most: 3%, decide_on: harm}\n"
+    told = shown(compared(pets(18, 40), rules))
+
+    assert "negative flip rate (NFR) by class at most 3%; fails only where harm is proven" in told
+    assert "warns in between, and a warning stops nothing" in told
+    assert "cat warn 500 3.60% at most 5.29% \u2264 3% unproven by 2.29%" in told
+    assert "1 warns, 1 passes of 2 classes" in told
+    assert "among many cells a few lie past a limit by chance alone" in told
 
 
 def test_a_waived_cell_says_by_whom_and_until_when(compared: Compared) -> None:
     waiver = "waivers:\n  - {rule: few-flips, up_to: 9%, because: Relabelling, owner: ann, expires: 2026-03-31}\n"
     told = shown(compared(STORIES["refused"], RULES, waiver))
 
-    assert "waived by ann until 2026-03-31" in told
-    assert "Relabelling" in told
+    assert told.count("by ann until 2026-03-31") == 1
+    assert "few-flips all its cells 9% ann 2026-03-31 Relabelling" in told
 
 
-def test_the_broken_and_the_mended_have_their_bounds(compared: Compared) -> None:
+@pytest.mark.parametrize(
+    ("rate", "cell"),
+    [
+        ("nfr", "broken: negative flips (was right, is wrong) 60 6.00%"),
+        ("pfr", "mended: positive flips (was wrong, is right) 90 9.00%"),
+        ("both_right", "both right 850 85.00%"),
+        ("both_wrong", "both wrong 0 0.00%"),
+    ],
+)
+def test_each_of_the_four_cells_has_its_bounds(rate: str, cell: str, compared: Compared) -> None:
     judged = compared(STORIES["refused"], RULES)
-    row = next(row for row in judged.decision.rates if row.rate == "nfr")
+    row = next(row for row in judged.decision.rates if row.rate == rate)
 
     assert row.lower is not None and row.upper is not None
-    assert f"(was right, is wrong) 60 6.00% {row.lower:.2%} to {row.upper:.2%}" in shown(judged)
+    assert f"{cell} {row.lower:.2%} to {row.upper:.2%}" in shown(judged)
+
+
+def test_of_labels_it_never_says_that_they_are_rows(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text(
+        "version: 1\nname: tags\nholdout: {id: id, label: y}\ntask: {kind: multilabel, classes: [a, b, c]}\n"
+        "rules: [{id: few-flips, rate: nfr, at_most: 2%}]\n"
+    )
+    y = [["a"], ["b", "c"], []] * 200
+    new = [["b"], ["b", "c"], []] * 40 + y[120:]
+    rows = pa.table({"id": range(600), "y": y, "old": y, "new": new})
+    judged = gate.compare(rows, policy=tmp_path / "policy.yaml", incumbent="old", candidate="new")
+    for report in (shown(judged), judged.report("text"), judged.report("markdown")):
+        told = " ".join(report.split())
+        assert "What the update does to 1,800 labels" in told
+        assert "80 of 1,800 labels" in told
+        assert "1,800 rows" not in told
+
+
+def test_where_only_scores_are_compared_nobody_is_called_right(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text(
+        "version: 1\nname: judged\nholdout: {id: id}\ntask: {kind: scores, continuous: true}\n"
+        "rules: [{id: few-flips, rate: nfr, at_most: 2%}]\n"
+    )
+    rows = {"id": list(range(600)), "old": [0.5] * 600, "new": [0.4] * 60 + [0.6] * 60 + [0.5] * 480}
+    told = shown(gate.compare(rows, policy=tmp_path / "policy.yaml", incumbent="old", candidate="new"))
+
+    assert "as good as before 480 80.00%" in told
+    assert "negative flips (the score gets worse) 60 10.00%" in told
+    assert "both right" not in told
+    assert "both wrong" not in told
+
+
+def test_a_trend_tells_who_was_promoted_before_and_marks_the_candidate(compared: Compared) -> None:
+    judged = compared(STORIES["refused"], RULES)
+    earlier = EarlierRow(
+        1, "2026-01-01T00:00:00Z", "decision", 5, None, False, "0" * 64, "run", "e" * 64,
+        None, None, None, 0.11, 0.1, 0.12,
+    )  # fmt: skip
+    later = replace(earlier, number=2, kind="override", version=6, previous=5, taken_back=True, holdout_digest="f" * 64)
+    later = replace(later, nfr=0.01, nfr_lower=0.005, nfr_upper=0.02)
+    drawn = replace(judged, decision=replace(judged.decision, history=(earlier, later)))
+
+    assert "Earlier versions" not in shown(judged)
+    told = shown(drawn)
+    assert "Earlier versions that were promoted to @champion, and this candidate" in told
+    assert "5 none 2026-01-01 not known 11.00% 10.00% to 12.00%" in told
+    assert "1.00% 0.50% to 2.00% 11.00% 10.00% to 12.00% promoted against the verdict, taken back since" in told
+    assert "judged on other rows" in told
+    assert "7, this candidate 6 6.00%" in told
+    assert html(drawn).count('class="dot now"') == 2
+    one = replace(judged, decision=replace(judged.decision, history=(earlier,)))
+    assert "Earlier versions" in shown(one) and 'class="dot now"' not in html(one)
+    assert html(replace(drawn, decision=replace(drawn.decision, history=(earlier,) * 20))).count('class="dot"') >= 20
 
 
 def test_at_a_glance_stand_what_broke_where_most_into_what_and_a_row(compared: Compared) -> None:
@@ -157,10 +232,26 @@ def test_at_a_glance_stand_what_broke_where_most_into_what_and_a_row(compared: C
     header = shown(judged).partition("What would change it")[0]
     row = min((s for s in judged.samples if s.kind == "negative"), key=lambda s: s.digest)
 
-    assert "Broken by the update 60 of 1,000 rows (6.00%)" in header
-    assert "Harmed most class cat: 60 of 500 rows broken (12.00%)" in header
+    assert "Broken by the update (negative flips) 60 of 1,000 rows (6.00%)" in header
+    assert (
+        "Harmed most: highest proven rate of negative flips class cat: 60 of 500 rows broken (12.00% seen, at least 9.68%)"
+        in header
+    )
     assert "Commonest flip cat becomes dog, in 60 rows" in header
     assert f"A row that breaks {row.id}: right is cat, was cat, is now dog" in header
+
+
+def test_where_another_class_gets_worse_on_average_it_is_named_too(compared: Compared) -> None:
+    cats = [("cat", "cat", "dog")] * 40 + [("cat", "dog", "cat")] * 60 + [("cat", "cat", "cat")] * 400
+    dogs = [("dog", "dog", "cat")] * 30 + [("dog", "dog", "dog")] * 470
+    y, old, new = (list(column) for column in zip(*cats, *dogs, strict=True))
+    told = shown(
+        compared({"id": list(range(1000)), "y": y, "old": old, "new": new}, RULES.partition("  - {id: sites")[0])
+    )
+
+    assert "Harmed most: highest proven rate of negative flips class cat: 40 of 500 rows broken (8.00% seen," in told
+    assert "Largest rise of the error rate class dog: 0.00% before, 6.00% now" in told
+    assert "Largest rise of the error rate" not in shown(compared(STORIES["refused"], RULES))
 
 
 def test_an_update_that_is_allowed_says_what_would_have_stopped_it(compared: Compared) -> None:
@@ -169,7 +260,7 @@ def test_an_update_that_is_allowed_says_what_would_have_stopped_it(compared: Com
     (finding,) = judged.decision.findings
 
     assert finding.margin is not None and finding.bound is not None
-    assert f"What would change it 'few-flips': at most 2%, with a margin of +{finding.margin:.2%}." in told
+    assert f"What would change it 'few-flips': at most 2%; within it by {finding.margin:.2%}." in told
     assert f"what this set certifies for few-flips negative flip rate (NFR) at most {finding.bound:.2%}" in told
 
 
@@ -183,7 +274,7 @@ def test_the_evidence_says_what_the_set_could_certify(compared: Compared) -> Non
 
     assert (
         "what this set could certify for few-flips negative flip rate (NFR) at most 2%, with"
-        f" {finding.passes_with} or fewer of 1,000" in shown(judged)
+        f" {finding.passes_with} or fewer negative flips among 1,000 rows" in shown(judged)
     )
 
 
@@ -225,7 +316,8 @@ def test_the_most_confidently_wrong_rows_come_first(compared: Compared) -> None:
     told = shown(replace(judged, samples=rows)).partition("Rows that flipped")[2]
     surest = max((row for row in rows if row.kind == "negative"), key=lambda row: row.candidate_confidence or 0)
 
-    assert told.split("candidate says", 1)[1].split()[0] == str(surest.id)
+    assert "First those that the candidate is surest of." in told
+    assert re.search(r"(\S+) was right", told)[1] == str(surest.id)  # type: ignore[index]
 
 
 def test_confidence_says_how_many_are_confidently_wrong_and_how_many_near_the_boundary(compared: Compared) -> None:
@@ -235,7 +327,7 @@ def test_confidence_says_how_many_are_confidently_wrong_and_how_many_near_the_bo
     told = shown(replace(judged, decision=replace(judged.decision, confidence_bins=bins)))
 
     assert (
-        "Of 60 broken rows the candidate is at least 90% sure in 5 (confidently wrong), and at most 50% sure in 7"
+        "Of 60 rows that break, the candidate is at least 90% sure in 5 (confidently wrong), and at most 50% sure in 7"
         " (near the boundary)." in told
     )
 

@@ -15,6 +15,7 @@ from rich.cells import cell_len
 
 import gate
 from gate.core.judgement import Severity, Status, Verdict
+from gate.decisions.record import Promotable
 from gate.report import markdown, text
 from gate.report.writers import WRITERS
 from gate.stories.decide import Judgement
@@ -29,6 +30,10 @@ def as_text(judged: Judgement) -> str:
 
 def as_markdown(judged: Judgement) -> str:
     return markdown.write(judged.decision, judged.samples)["report.md"].decode()
+
+
+def squeezed(judged: Judgement) -> str:
+    return " ".join(as_text(judged).split())
 
 
 def within_80_columns(report: str) -> None:
@@ -77,9 +82,9 @@ def test_without_samples_none_are_shown(compared: Compared) -> None:
     judged = compared(STORIES["refused"], RULES)
     bare = replace(judged, samples=())
 
-    assert "Some of the rows that flipped" in as_text(judged)
-    assert "Some of the rows that flipped" not in as_text(bare)
-    assert "Some of the rows that flipped" not in as_markdown(bare)
+    assert "Some of the negative flips" in as_text(judged)
+    assert "Some of the negative flips" not in as_text(bare)
+    assert "Some of the negative flips" not in as_markdown(bare)
 
 
 def test_an_allowed_update_with_a_warning_does_not_say_that_all_is_well(compared: Compared) -> None:
@@ -89,12 +94,20 @@ def test_an_allowed_update_with_a_warning_does_not_say_that_all_is_well(compared
     assert "warning" in as_text(judged).partition("What the update does")[0]
 
 
+def test_an_update_that_is_allowed_only_because_of_a_waiver_says_so(compared: Compared) -> None:
+    waiver = "waivers:\n  - {rule: few-flips, up_to: 9%, because: Relabelling, owner: ann, expires: 2026-03-31}\n"
+    judged = compared(STORIES["refused"], RULES.partition("  - {id: no-class")[0], waiver)
+
+    assert judged.verdict is Verdict.ALLOW
+    assert "1 of them only because of a waiver" in squeezed(judged)
+
+
 def test_the_deciding_sentence_names_rule_limit_rate_and_bound(compared: Compared) -> None:
     judged = compared(STORIES["refused"], RULES)
     opening = " ".join(as_text(judged).partition("What would make it pass")[0].split())
 
     assert opening.startswith("REFUSED models:/pets/7 must not replace models:/pets/6.")
-    assert "'few-flips' wants the negative flip rate (NFR) at most 2%; it is 6.00% (60 of 1,000)" in opening
+    assert "'few-flips' wants the negative flip rate (NFR) at most 2%; it is 6.00% (60 of 1,000 rows)" in opening
     assert "with 95% confidence at least 4." in opening
     assert "Support reads every new mistake as a bug." in opening
 
@@ -106,7 +119,51 @@ def test_an_inconclusive_report_says_what_would_settle_it(compared: Compared) ->
 
     assert finding.rows_needed is not None
     assert finding.rows_needed == 542
-    assert f"passes with {finding.passes_with} or fewer of 1,000, there are 14; or about 540 more rows" in report
+    assert f"passes with {finding.passes_with} or fewer negative flips among 1,000 rows, which would prove" in report
+    assert "at most 2% with 95% confidence; there are 14; or about 540 more rows would settle it" in report
+
+
+def test_a_refused_report_weighs_the_average_against_what_breaks(compared: Compared) -> None:
+    better, worse = compared(pets(60, 90), RULES), compared(pets(60, 10), RULES)
+
+    assert "On average it is better (error rate 9.00% before, 6.00% now), but it breaks 60 rows" in squeezed(better)
+    assert "On average it is worse (error rate 1.00% before, 6.00% now), and it breaks 60 rows" in squeezed(worse)
+    told = squeezed(compared(pets(60, 62), RULES))
+    assert "On average it looks better (error rate 6.20% before, 6.00% now; a change of" in told
+    assert "so that is not proven), but it breaks 60 rows" in told
+
+
+def test_the_advice_is_never_to_train_on_the_held_out_rows(compared: Compared) -> None:
+    told = squeezed(compared(STORIES["refused"], RULES))
+
+    assert "mend the candidate with other rows like them. Never train it on these" in told
+    assert "look at the positive flips and at rows that did not flip too" in told
+    assert "The policy declares 1 look at this held-out set: another candidate needs a look that is left" in told
+
+
+def test_it_says_how_many_looks_are_used_and_what_else_keeps_it_from_being_promoted(compared: Compared) -> None:
+    judged = compared(STORIES["refused"], RULES)
+    decision = judged.decision
+    because = "@champion is version 3, and version 1 was compared with"
+    used = replace(
+        decision,
+        evidence=replace(decision.evidence, looks=3, uses_before=1),
+        promotable=Promotable(False, because),
+    )
+    told = squeezed(replace(judged, decision=used))
+
+    assert f"Even if it were allowed, it could not be promoted: {because}." in told.partition("What would make it pass")[0]
+    assert "declares 3 looks at this held-out set, and with this one 2 of them are used" in told
+
+
+def test_a_margin_says_which_way_it_lies(compared: Compared) -> None:
+    rules = "  - {id: by-class, rate: nfr, by: class, at_most: 3%, decide_on: harm}\n"
+    told = squeezed(compared(pets(18, 40), rules + RULES))
+
+    assert "unproven by 2.2" in told  # the cats: seen 3.6%, at most 5.2%, at least 2.3%
+    assert "1 warns, 1 passes of 2 classes" in told
+    assert "past it by" in squeezed(compared(STORIES["refused"], RULES))
+    assert "within it by" in squeezed(compared(STORIES["allowed"], RULES))
 
 
 def test_each_status_and_severity_is_laid_out(compared: Compared) -> None:

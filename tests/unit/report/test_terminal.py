@@ -63,7 +63,7 @@ def test_what_breaks_is_red_and_what_is_mended_green(compared: Compared) -> None
     assert re.search("\x1b\\[1;31m *60 NEGATIVE FLIPS\x1b", shown)
     assert re.search("\x1b\\[32m *90 positive flips\x1b", shown)
     assert "\x1b[1;31mFAIL\x1b[0m" in shown and "\x1b[32mPASS\x1b[0m" in shown
-    assert re.search("\x1b\\[1;31mmargin -\\d+\\.\\d+%", shown)
+    assert re.search("\x1b\\[1;31mpast it by \\d+\\.\\d+%", shown)
 
 
 def test_the_four_cells_are_drawn_to_scale(compared: Compared) -> None:
