@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from gate.engines import worker as wire
 from gate.engines.environment import presentable
+from gate.engines.question import Question
 from gate.errors import EvidenceError, Problem
 from gate.tasks.batch import Answers
 
@@ -21,7 +22,7 @@ class ModelInfo:
 
     ``classes`` are in the order of its scores, None where it does not say. ``columns`` are the feature columns that it
     names (some may be optional), None when it takes whatever is offered. ``versions`` are those of Python and of the
-    libraries that it runs on; ``flavors`` those of the MLflow model.
+    libraries that it runs on; ``flavors`` those of the MLflow model; ``torch`` says how a PyTorch model is run.
     """
 
     role: str
@@ -29,6 +30,7 @@ class ModelInfo:
     columns: tuple[str, ...] | None
     versions: Mapping[str, str]
     flavors: tuple[str, ...] = ()
+    torch: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, role: str, about: Mapping[str, Any]) -> ModelInfo:
@@ -44,7 +46,46 @@ class ModelInfo:
             None if columns is None else tuple(columns),
             dict(about.get("versions", {})),
             tuple(about.get("flavors", ())),
+            dict(about.get("torch", {})),
         )
+
+
+class Model(Protocol):
+    """Who answers questions: a worker process, a model in this process, or answers that were kept.
+
+    ``role`` names it in messages. ``live`` says that a model runs that can be asked again; answers that were kept are
+    given in the order in which they were asked for, and never twice.
+    """
+
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def live(self) -> bool: ...
+
+    def ready(self) -> ModelInfo:
+        """Wait until it can be asked; what it says of itself."""
+        ...
+
+    def ask(self, question: Question) -> None:
+        """Ask for some rows without waiting for the answers."""
+        ...
+
+    def reply(self, rows: int) -> Answers:
+        """Wait for the answers to the oldest question that is unanswered, which has ``rows`` rows."""
+        ...
+
+    def finish(self) -> None:
+        """No question follows; EvidenceError where it did not answer them all."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once. Another thread may still be waiting for an answer."""
+        ...
+
+    def close(self) -> None:
+        """Let go of all that it holds. May be called again."""
+        ...
 
 
 def from_batch(batch: pa.RecordBatch, rows: int, role: str) -> Answers:

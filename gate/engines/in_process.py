@@ -6,14 +6,16 @@ The model's code sees the gate's memory and environment, and a crash of the mode
 from __future__ import annotations
 
 import sys
+from collections import deque
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import TracebackType
-
-import pyarrow as pa
+from typing import Any
 
 from gate.engines import worker as wire
 from gate.engines.answers import ModelInfo, from_batch, model_error
+from gate.engines.question import Question
 from gate.errors import EvidenceError
 from gate.tasks.batch import Answers
 
@@ -21,45 +23,53 @@ from gate.tasks.batch import Answers
 class InProcess:
     """The surface of :class:`gate.engines.process.Worker` without a process; the same functions do the work.
 
-    Timeouts do not apply. What the model prints goes to standard error.
+    No limit of time or memory applies, and the network stays on. What the model prints goes to standard error.
 
     Example::
 
         with InProcess.start("candidate") as candidate:
             candidate.load(folder)
-            print(candidate.answer(batch).values)
+            candidate.ask(Question(batch))
+            print(candidate.reply(batch.num_rows).values)
     """
+
+    live = True
+    network = True
 
     def __init__(self, role: str) -> None:
         self.role = role
         self._model_dir: Path | None = None
         self._sets = False
+        self._options: Mapping[str, Any] = {}
+        self._asked: deque[Question] = deque()
         self._model: wire.LoadedModel | None = None
 
     @classmethod
-    def start(
-        cls, role: str, *, timeout: float = 600.0, threads: int | None = None, log_dir: Path | None = None
-    ) -> InProcess:
-        """Nothing starts; the arguments are those of a worker."""
+    def start(cls, role: str, **_: Any) -> InProcess:
+        """Nothing starts, and no limit that a worker has applies."""
         return cls(role)
 
-    def load(self, model_dir: Path, sets: bool = False) -> None:
+    def load(self, model_dir: Path, sets: bool = False, options: Mapping[str, Any] | None = None) -> None:
         """Remember which model to load, and whether it may answer with sets; :meth:`ready` loads it."""
-        self._model_dir, self._sets = Path(model_dir), sets
+        self._model_dir, self._sets, self._options = Path(model_dir), sets, options or {}
 
     def ready(self) -> ModelInfo:
         """Load the model; what it says of itself. A second call gives the same at once."""
         return ModelInfo.from_json(self.role, self._loaded().about)
 
-    def answer(self, batch: pa.RecordBatch) -> Answers:
-        """The answers to one batch of features."""
-        model = self._loaded()
+    def ask(self, question: Question) -> None:
+        """Keep the question; :meth:`reply` answers it, where a debugger can follow."""
+        self._asked.append(question)
+
+    def reply(self, rows: int) -> Answers:
+        """The answers to the oldest question that is unanswered, which has ``rows`` rows."""
+        model, batch = self._loaded(), self._asked.popleft().batch
         try:
             with redirect_stdout(sys.stderr):
                 answered = wire.predict(model, batch)
         except (Exception, SystemExit) as error:
             raise self._failed("predict", error) from error
-        return from_batch(answered, batch.num_rows, self.role)
+        return from_batch(answered, rows, self.role)
 
     def finish(self) -> None:
         """Nothing is left to wait for."""
@@ -84,7 +94,7 @@ class InProcess:
         if self._model is None:
             try:
                 with redirect_stdout(sys.stderr):
-                    self._model = wire.load(str(self._model_dir), self._sets)
+                    self._model = wire.load(str(self._model_dir), self._sets, self._options)
             except (Exception, SystemExit) as error:
                 raise self._failed("loading it", error) from error
         return self._model

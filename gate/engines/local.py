@@ -15,67 +15,133 @@ from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
-from gate.engines import worker as wire
-from gate.engines.answers import ModelInfo, SameForm, model_error
+from gate.engines.answers import Model, ModelInfo, SameForm, model_error
+from gate.engines.canaries import Canaries
 from gate.engines.in_process import InProcess
-from gate.engines.process import Worker
+from gate.engines.process import Worker, default_threads
+from gate.engines.question import Question
+from gate.engines.shared import SharedMemory
 from gate.tasks.batch import Answers
 
-__all__ = ["Answers", "InProcess", "ModelInfo", "Worker", "model_error", "score"]
+__all__ = [
+    "Answers",
+    "InProcess",
+    "Model",
+    "ModelInfo",
+    "Question",
+    "Worker",
+    "default_threads",
+    "isolation",
+    "model_error",
+    "score",
+]
 
 Item = TypeVar("Item")
+Answered = Generator[tuple[Item, list[Question], list[Answers]], None, None]
 IN_FLIGHT = 4  # batches on their way: read, sent, predicted or answered; memory is flat beyond them
 
 
+def silent(_: str) -> None:
+    """Takes the notes of those who do not want any."""
+
+
 def score(
-    workers: Sequence[Worker | InProcess], batches: Iterable[tuple[Item, pa.RecordBatch]]
+    models: Sequence[Model],
+    batches: Iterable[tuple[Item, pa.RecordBatch]],
+    *,
+    canaries: bool = True,
+    note: Callable[[str], object] = silent,
 ) -> Iterator[tuple[Item, list[Answers]]]:
     """Every model's answers to every batch of features, in the order of the batches and of the models.
 
-    ``workers`` are loaded (:meth:`Worker.load`), and serve one call. The item that goes with a batch (its ids, its
-    labels) stays here: no model sees it. A model that names its columns is sent those only. Reading, sending, both
-    models and the consumer overlap; no more than a few batches are held at a time. No batches give no answers. The
-    first failure of a model, or of ``batches``, ends all processes and is raised: :class:`EvidenceError` for a model. A
-    batch without rows is a ``ValueError``.
+    ``models`` are loaded (:meth:`Worker.load`), any number and mix of them, and serve one call. The item that goes with
+    a batch (its ids, its labels) stays here: no model sees it. A model that names its columns is sent those only.
+    Reading, sending, all models and the consumer overlap; no more than a few batches are held at a time, and the first
+    one. No batches give no answers. The first failure of a model, or of ``batches``, ends all processes and is raised:
+    :class:`EvidenceError` for a model. A batch without rows is a ``ValueError``.
+
+    With ``canaries`` each model that is live is asked for some rows once more at the end
+    (:class:`gate.engines.canaries.Canaries`): one that answers otherwise is an EvidenceError, and ``note`` is told what
+    is worth a note. Without, a model may answer the same rows as it likes.
 
     Example::
 
         for labels, (of_incumbent, of_candidate) in score([incumbent, candidate], batches):
             count(labels, of_incumbent.values, of_candidate.values)
     """
-    processes = [worker for worker in workers if isinstance(worker, Worker)]
-    answered = overlapped(processes, batches) if len(processes) == len(workers) else one_by_one(workers, batches)
-    forms = [SameForm(worker.role) for worker in workers]
+    within = any(isinstance(model, InProcess) for model in models)
+    answered = one_by_one(models, batches) if within else overlapped(models, batches)
+    forms = [SameForm(model.role) for model in models]
+    again: list[Canaries] | None = None
     try:
-        for worker in workers:
-            worker.ready()
+        for model in models:
+            model.ready()
         with closing(answered):
-            for item, answers in answered:
+            for item, questions, answers in answered:
                 for form, answer in zip(forms, answers, strict=True):
                     form.check(answer)
+                if again is None:
+                    first = zip(models, questions, answers, strict=True)
+                    again = [Canaries(*one) for one in first if canaries and one[0].live]
                 yield item, answers
-        for worker in workers:
-            worker.finish()
+        for one in again or ():
+            one.ask()
+        for one in again or ():
+            one.check(note)
+        for model in models:
+            model.finish()
     except BaseException:
-        for worker in workers:
-            worker.kill()
+        for model in models:
+            model.kill()
         raise
 
 
-def one_by_one(
-    workers: Sequence[Worker | InProcess], batches: Iterable[tuple[Item, pa.RecordBatch]]
-) -> Generator[tuple[Item, list[Answers]], None, None]:
+def isolation(models: Sequence[Model]) -> str:
+    """Where the models run, in words for the decision. Waits until they are loaded.
+
+    >>> isolation([InProcess.start("candidate")])
+    "in the gate's own process, trusted"
+    """
+    if any(isinstance(model, InProcess) for model in models):
+        return "in the gate's own process, trusted"
+    workers = [model for model in models if isinstance(model, Worker)]
+    for worker in workers:
+        worker.ready()
+    if not workers:
+        return "no model ran: all answers were kept from before"
+    asked = any(worker.network_asked for worker in workers)
+    network = {
+        (False, False): "without network",
+        (True, False): "with network: the system does not let it be turned off",
+    }.get((any(worker.network for worker in workers), asked), "with network, as asked")
+    return f"a worker process for each model, {network}"
+
+
+def asked_of(models: Sequence[Model], batch: pa.RecordBatch, memory: SharedMemory | None = None) -> list[Question]:
+    """The question for each model; models that want the same columns share one, and its bytes."""
+    at_least_one_row(batch)
+    questions: dict[tuple[str, ...] | None, Question] = {}
+    for model in models:
+        names = model.ready().columns
+        if names not in questions:
+            questions[names] = Question(wanted(batch, names), memory)
+    return [questions[model.ready().columns] for model in models]
+
+
+def one_by_one(models: Sequence[Model], batches: Iterable[tuple[Item, pa.RecordBatch]]) -> Answered[Item]:
     """One model after the other in the caller's thread, where a debugger works."""
     for item, batch in batches:
-        at_least_one_row(batch)
-        yield item, [worker.answer(wanted(batch, worker.ready().columns)) for worker in workers]
+        questions = asked_of(models, batch)
+        answers = []
+        for model, question in zip(models, questions, strict=True):
+            model.ask(question)
+            answers.append(model.reply(question.rows))
+        yield item, questions, answers
 
 
-def overlapped(
-    workers: Sequence[Worker], batches: Iterable[tuple[Item, pa.RecordBatch]]
-) -> Generator[tuple[Item, list[Answers]], None, None]:
-    """All models at once: a thread reads and encodes, a thread per model sends, another one receives."""
-    pipeline = Pipeline(workers, batches)
+def overlapped(models: Sequence[Model], batches: Iterable[tuple[Item, pa.RecordBatch]]) -> Answered[Item]:
+    """All models at once: a thread reads, a thread per model encodes and sends, another one receives."""
+    pipeline = Pipeline(models, batches)
     pipeline.start()
     try:
         yield from pipeline.answers()
@@ -108,31 +174,32 @@ class Pipeline(Generic[Item]):
     queues need no bounds of their own.
     """
 
-    def __init__(self, workers: Sequence[Worker], batches: Iterable[tuple[Item, pa.RecordBatch]]) -> None:
-        self._workers = workers
+    def __init__(self, models: Sequence[Model], batches: Iterable[tuple[Item, pa.RecordBatch]]) -> None:
+        self._models = models
         self._batches = batches
+        self._memory = SharedMemory()
         self._slots = threading.Semaphore(IN_FLIGHT)
         self._stopping = threading.Event()
         self._complete = False
-        self._items: deque[Item] = deque()
-        self._to_send: list[queue.SimpleQueue[tuple[pa.Buffer, int] | None]] = [queue.SimpleQueue() for _ in workers]
-        self._to_receive: list[queue.SimpleQueue[int | None]] = [queue.SimpleQueue() for _ in workers]
+        self._items: deque[tuple[Item, list[Question]]] = deque()
+        self._to_send: list[queue.SimpleQueue[Question | None]] = [queue.SimpleQueue() for _ in models]
+        self._to_receive: list[queue.SimpleQueue[int | None]] = [queue.SimpleQueue() for _ in models]
         # What arrived: (position of the model, its answers), (position, None) at the end, or an error.
         self._arrived: queue.SimpleQueue[tuple[int, Answers | None] | BaseException] = queue.SimpleQueue()
         self._threads = [self._thread(self._read, "reads")]
-        for position, worker in enumerate(workers):
-            self._threads.append(self._thread(partial(self._send, position), f"sends to {worker.role}"))
-            self._threads.append(self._thread(partial(self._receive, position), f"hears {worker.role}"))
+        for position, model in enumerate(models):
+            self._threads.append(self._thread(partial(self._send, position), f"sends to {model.role}"))
+            self._threads.append(self._thread(partial(self._receive, position), f"hears {model.role}"))
 
     def start(self) -> None:
         """Start reading ahead."""
         for thread in self._threads:
             thread.start()
 
-    def answers(self) -> Iterator[tuple[Item, list[Answers]]]:
-        """Items with the answers of all models, in order. Raises the first error of any thread."""
-        waiting: list[deque[Answers]] = [deque() for _ in self._workers]
-        going = len(self._workers)
+    def answers(self) -> Iterator[tuple[Item, list[Question], list[Answers]]]:
+        """Items with what was asked and the answers of all models, in order. Raises the first error of any thread."""
+        waiting: list[deque[Answers]] = [deque() for _ in self._models]
+        going = len(self._models)
         while going:
             arrived = self._arrived.get()
             if isinstance(arrived, BaseException):
@@ -144,15 +211,15 @@ class Pipeline(Generic[Item]):
             waiting[position].append(answers)
             if all(waiting):
                 self._slots.release()
-                yield self._items.popleft(), [of_model.popleft() for of_model in waiting]
+                yield *self._items.popleft(), [of_model.popleft() for of_model in waiting]
         self._complete = True
 
     def stop(self) -> None:
         """End the threads; after an end before the last batch the processes too, which wakes whoever waits for them."""
         self._stopping.set()
         if not self._complete:
-            for worker in self._workers:
-                worker.kill()
+            for model in self._models:
+                model.kill()
         self._slots.release()
         for inbox in self._to_send:
             inbox.put(None)
@@ -172,8 +239,9 @@ class Pipeline(Generic[Item]):
         return threading.Thread(target=report_errors, name=f"gate {name}", daemon=True)
 
     def _read(self) -> None:
-        """Read and encode batches; two models that want the same columns share the bytes."""
-        columns = [worker.ready().columns for worker in self._workers]
+        """Read batches."""
+        for model in self._models:
+            model.ready()
         source = iter(self._batches)
         try:
             while True:
@@ -184,13 +252,10 @@ class Pipeline(Generic[Item]):
                 if following is None:
                     break
                 item, batch = following
-                at_least_one_row(batch)
-                encoded: dict[tuple[str, ...] | None, pa.Buffer] = {}
-                self._items.append(item)
-                for inbox, names in zip(self._to_send, columns, strict=True):
-                    if names not in encoded:
-                        encoded[names] = wire.to_ipc(wanted(batch, names))
-                    inbox.put((encoded[names], batch.num_rows))
+                questions = asked_of(self._models, batch, self._memory)
+                self._items.append((item, questions))
+                for inbox, question in zip(self._to_send, questions, strict=True):
+                    inbox.put(question)
         finally:
             close: Any = getattr(source, "close", None)
             if close is not None:
@@ -200,14 +265,13 @@ class Pipeline(Generic[Item]):
 
     def _send(self, position: int) -> None:
         """Send one model its batches."""
-        while (batch := self._to_send[position].get()) is not None and not self._stopping.is_set():
-            payload, rows = batch
-            self._to_receive[position].put(rows)  # first: the clock of the answer covers the sending
-            self._workers[position].ask(payload, rows)
+        while (question := self._to_send[position].get()) is not None and not self._stopping.is_set():
+            self._to_receive[position].put(question.rows)  # first: the clock of the answer covers the sending
+            self._models[position].ask(question)
         self._to_receive[position].put(None)
 
     def _receive(self, position: int) -> None:
         """Hear one model's answers."""
         while (rows := self._to_receive[position].get()) is not None:
-            self._arrived.put((position, self._workers[position].reply(rows)))
+            self._arrived.put((position, self._models[position].reply(rows)))
         self._arrived.put((position, None))

@@ -1,19 +1,20 @@
 """A worker process, seen from the gate: start it, give it a model, ask it, end it.
 
-Linux and macOS only: it stands on POSIX pipes, sessions and process groups.
+Linux and macOS only: it stands on POSIX sockets, sessions and process groups.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -24,10 +25,13 @@ import pyarrow as pa
 from gate.engines import worker as wire
 from gate.engines.answers import ModelInfo, from_batch, model_error
 from gate.engines.environment import worker_environment
+from gate.engines.limits import MemoryWatch, in_words
+from gate.engines.question import Question
+from gate.engines.shared import Piece
 from gate.errors import EvidenceError
 from gate.tasks.batch import Answers
 
-PIPE_BYTES = 1 << 20
+SOCKET_BYTES = 1 << 20
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 5.0
 LOG_LINES = 6
@@ -44,110 +48,162 @@ class Worker:
         with Worker.start("candidate") as candidate:
             candidate.load(folder)
             print(candidate.ready().classes)
-            print(candidate.answer(batch).values)
+            candidate.ask(Question(batch))
+            print(candidate.reply(batch.num_rows).values)
     """
+
+    live = True
 
     def __init__(
         self,
         role: str,
         process: subprocess.Popen[bytes],
-        fd_out: int,
+        channel: socket.socket,
         fd_in: int,
-        timeout: float,
         log: Path,
         scratch: Any,
+        *,
+        timeout: float,
+        total_timeout: float | None = None,
+        memory: int | None = None,
+        network_asked: bool = False,
     ) -> None:
         self.role = role
         self.log = log
         self.timeout = timeout
+        self.total_timeout = total_timeout
+        self.memory = memory
+        self.network_asked = network_asked
+        self.network = True
         self._process = process
-        self._to_worker = fd_out
+        self._to_worker = channel
         self._from_worker = fd_in
         self._scratch = scratch
         self._info: ModelInfo | None = None
+        self._ends_at: float | None = None
+        self._shown: set[int] = set()  # pieces of shared memory that it has mapped
         self._asked_rows = 0
         self._asked_batches = 0
         self._done = False
         self._killed = False
+        self._too_large = False
         self._closed = False
         self._readable = select.poll()
         self._readable.register(fd_in, select.POLLIN)
         self._writable = select.poll()
-        self._writable.register(fd_out, select.POLLOUT)
-        os.set_blocking(fd_out, False)  # so that writing to a worker that hangs can be given up
+        self._writable.register(channel, select.POLLOUT)
+        channel.setblocking(False)  # so that writing to a worker that hangs can be given up
+        self._watch = None if memory is None else MemoryWatch(process.pid, memory, self._exceeded)
 
     @classmethod
     def start(
-        cls, role: str, *, timeout: float = 600.0, threads: int | None = None, log_dir: Path | None = None
+        cls,
+        role: str,
+        *,
+        timeout: float = 600.0,
+        total_timeout: float | None = None,
+        memory: int | None = None,
+        threads: int | None = None,
+        network: bool = False,
+        python: str | os.PathLike[str] | None = None,
+        log_dir: Path | None = None,
     ) -> Worker:
         """Spawn the process and return at once: it imports MLflow while the gate goes on.
 
-        ``timeout`` in seconds is for loading and for each batch; ``threads`` is its share of the cores (default: half
-        of them); its output goes to ``ROLE.log`` in ``log_dir`` (default: a temporary folder that goes with it).
+        ``timeout`` in seconds is for loading and for each batch, ``total_timeout`` for all of it from :meth:`load` on;
+        ``memory`` in bytes is the most that it and what it starts may take; ``threads`` is its share of the cores
+        (default: half of them). ``network`` leaves it the network, which is turned off otherwise where the system lets
+        it be; the attribute of that name says, once the model is loaded, what it came to. ``python`` is the interpreter
+        of another environment. Its output goes to ``ROLE.log`` in ``log_dir`` (default: a temporary folder that goes
+        with it).
         """
         scratch = tempfile.TemporaryDirectory(prefix="gate-worker-", ignore_cleanup_errors=True)
         home = Path(scratch.name)
         log = (log_dir or home) / f"{role}.log"
         (home / "home").mkdir()
-        their_in, our_out = os.pipe()
+        ours, theirs = socket.socketpair()
         our_in, their_out = os.pipe()
+        program = [str(python or sys.executable), "-I", "-B", str(Path(wire.__file__).resolve())]
+        if not network:
+            program = [
+                sys.executable,
+                "-I",
+                "-B",
+                "-S",
+                str(Path(__file__).resolve().with_name("unplugged.py")),
+                *program,
+            ]
         try:
-            for fd in (our_out, our_in):
-                enlarge(fd)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
             with open(log, "wb") as output:
                 process = subprocess.Popen(
-                    [sys.executable, "-I", "-B", str(Path(wire.__file__).resolve()), str(their_in), str(their_out)],
+                    [*program, str(theirs.fileno()), str(their_out)],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    pass_fds=(their_in, their_out),
+                    pass_fds=(theirs.fileno(), their_out),
                     cwd=home / "home",  # where a stray mlflow.db would land
                     env=worker_environment(os.environ, home=str(home / "home"), threads=threads or default_threads()),
                     start_new_session=True,
                 )
         except BaseException:
-            os.close(our_out)
+            ours.close()
             os.close(our_in)
             scratch.cleanup()
             raise
         finally:
-            os.close(their_in)
+            theirs.close()
             os.close(their_out)
-        return cls(role, process, our_out, our_in, timeout, log, scratch)
+        return cls(
+            role,
+            process,
+            ours,
+            our_in,
+            log,
+            scratch,
+            timeout=timeout,
+            total_timeout=total_timeout,
+            memory=memory,
+            network_asked=network,
+        )
 
     # --- the conversation
 
-    def load(self, model_dir: Path, sets: bool = False) -> None:
-        """Tell it which model to load, and whether it may answer with sets; :meth:`ready` waits for it."""
+    def load(self, model_dir: Path, sets: bool = False, options: Mapping[str, Any] | None = None) -> None:
+        """Tell it which model to load, and whether it may answer with sets; :meth:`ready` waits for it.
+
+        ``options["torch"]`` is for PyTorch models: the device, and what else ``torch_worker.py`` knows of.
+        """
+        if self.total_timeout is not None:
+            self._ends_at = time.monotonic() + self.total_timeout
         asked = {"model": str(Path(model_dir).resolve()), "role": self.role, "sets": sets}
-        self._send(wire.LOAD, json.dumps(asked).encode())
+        self._send(wire.LOAD, json.dumps({**asked, "options": dict(options or {})}).encode())
 
     def ready(self) -> ModelInfo:
         """Wait until the model is loaded; what it says of itself. A second call gives the same at once."""
         if self._info is None:
             payload = self._receive(wire.READY, "while it loaded")
             self._info = ModelInfo.from_json(self.role, json.loads(payload.to_pybytes()))
+            self.network = not apart(self._process.pid)
         return self._info
 
-    def ask(self, payload: pa.Buffer, rows: int) -> None:
-        """Send a batch of features (``worker.to_ipc``) of ``rows`` rows; :meth:`reply` waits for the answers."""
-        self._asked_rows += rows
+    def ask(self, question: Question) -> None:
+        """Send it some rows; :meth:`reply` waits for the answers."""
+        self._asked_rows += question.rows
         self._asked_batches += 1
-        self._send(wire.BATCH, payload)
+        size, payload = question.encoded()
+        if isinstance(payload, Piece):
+            self._send_shared(payload, size)
+        else:
+            self._send(wire.BATCH, payload)
 
     def reply(self, rows: int) -> Answers:
-        """Wait for the answers to the oldest batch that is unanswered, of ``rows`` rows."""
+        """Wait for the answers to the oldest question that is unanswered, which has ``rows`` rows."""
         payload = self._receive(wire.ANSWER, "while it answered a batch")
         try:
             return from_batch(wire.from_ipc(payload), rows, self.role)
         except (pa.ArrowException, StopIteration, ValueError) as error:
             raise self._failed(f"its answer cannot be read: {error}") from error
-
-    def answer(self, batch: pa.RecordBatch) -> Answers:
-        """Ask and wait: the answers to one batch of features."""
-        self.ready()
-        self.ask(wire.to_ipc(batch), batch.num_rows)
-        return self.reply(batch.num_rows)
 
     def finish(self) -> None:
         """Say that no batch follows and wait for its word that it answered all. It cannot be asked again."""
@@ -162,6 +218,7 @@ class Worker:
     def kill(self) -> None:
         """End the process and all that it started, at once. Another thread may still be waiting for an answer."""
         self._killed = True
+        self._unwatch()
         self._kill_group()
         self._process.wait()
 
@@ -171,9 +228,10 @@ class Worker:
             return
         self._closed = True
         if self._done:
+            self._unwatch()
             self._exit_code(GRACE_SECONDS)
         self.kill()
-        os.close(self._to_worker)
+        self._to_worker.close()
         os.close(self._from_worker)
         self._scratch.cleanup()
 
@@ -185,21 +243,32 @@ class Worker:
     ) -> None:
         self.close()
 
-    # --- the pipes
+    # --- the frames
 
     def _send(self, kind: int, payload: Any) -> None:
         """Write a frame. A worker that does not read any more is found out by whoever waits for its answer."""
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):
             self._write(wire.HEADER.pack(wire.MAGIC, kind, memoryview(payload).nbytes))
             self._write(payload)
-        except BrokenPipeError:
-            return
+
+    def _send_shared(self, piece: Piece, size: int) -> None:
+        """Write a frame that says where in shared memory its batch is; a piece that is new to it is sent along."""
+        payload = wire.PLACE.pack(piece.number, piece.size, size)
+        frame = memoryview(wire.HEADER.pack(wire.MAGIC, wire.SHARED, len(payload)) + payload)
+        with suppress(BrokenPipeError, ConnectionResetError):
+            while piece.number not in self._shown and not self._killed:
+                try:
+                    frame = frame[socket.send_fds(self._to_worker, [frame], [piece.descriptor]) :]
+                    self._shown.add(piece.number)
+                except BlockingIOError:
+                    self._writable.poll(POLL_SECONDS * 1000)
+            self._write(frame)
 
     def _write(self, data: Any) -> None:
         view = memoryview(data).cast("B")
         while view and not self._killed:
             try:
-                view = view[os.write(self._to_worker, view) :]
+                view = view[self._to_worker.send(view) :]
             except BlockingIOError:
                 self._writable.poll(POLL_SECONDS * 1000)
 
@@ -232,6 +301,9 @@ class Worker:
                 view = view[count:]
             elif self._killed or self._process.poll() is not None:
                 raise self._ended(doing)
+            elif self._ends_at is not None and time.monotonic() > self._ends_at:
+                hint = "give it more time in all with --total-timeout, or score fewer rows"
+                raise self._lost(f"timed out after {self.total_timeout:g} s in all, {doing}", hint)
             elif time.monotonic() > deadline:
                 hint = "give it more time with --timeout, or make it faster"
                 raise self._lost(f"timed out after {self.timeout:g} s {doing}", hint)
@@ -249,8 +321,11 @@ class Worker:
     def _ended(self, doing: str) -> EvidenceError:
         """The error of a process that is no more there."""
         code = self._exit_code(GRACE_SECONDS)
+        if self._too_large and self.memory is not None:
+            hint = "allow it more with --memory, or score in smaller batches with --batch-rows"
+            return self._lost(f"took more than {in_words(self.memory)} of memory {doing}, and was ended", hint)
         if code == -signal.SIGKILL and not self._killed:
-            hint = "give the machine more memory, or score in smaller batches"
+            hint = "give the machine more memory, or score in smaller batches with --batch-rows"
             return self._lost(f"killed {doing}: probably out of memory", hint)
         if code is None:
             return self._lost(f"closed its pipe {doing}")
@@ -281,6 +356,15 @@ class Worker:
         except subprocess.TimeoutExpired:
             return None
 
+    def _exceeded(self) -> None:
+        """Called by the watch: end it, so that whoever waits for its answer wakes up."""
+        self._too_large = True
+        self._kill_group()
+
+    def _unwatch(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+
     def _kill_group(self) -> None:
         try:
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -300,14 +384,23 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def default_threads() -> int:
-    """Half of the cores that this process may use: two models run at a time."""
+def default_threads(models: int = 2) -> int:
+    """The share of the cores that this process may use, where ``models`` run at a time; at least 1.
+
+    >>> default_threads(1_000_000)
+    1
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // 2)
+    return max(1, cores // models)
 
 
-def enlarge(fd: int) -> None:
-    """Ask for a larger pipe, where the system has such a thing: fewer turns between the two processes per batch."""
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
-        with suppress(OSError):  # over the user's limit: the default will do
-            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+def apart(process: int) -> bool:
+    """Whether a process is in another network than this one; False where the system does not tell.
+
+    >>> apart(os.getpid())
+    False
+    """
+    try:
+        return os.readlink(f"/proc/{process}/ns/net") != os.readlink("/proc/self/ns/net")
+    except OSError:
+        return False

@@ -1,46 +1,64 @@
-"""One model in a process of its own: fed Arrow batches, answering Arrow batches, over two pipes.
+"""One model in a process of its own: fed Arrow batches, answering Arrow batches, over a socket and a pipe.
 
 Loading a model runs its code, so the gate never loads one itself. It runs this file by its path::
 
     python -I .../gate/engines/worker.py FD_IN FD_OUT
 
 with a scrubbed environment (``gate.engines.environment``). The file stands alone: it imports the standard library,
-NumPy, pyarrow, pandas and MLflow, never ``gate``, so that an interpreter of another environment can run it too. It
-needs POSIX pipes: Linux and macOS.
+NumPy, pyarrow (14 or newer), pandas and MLflow (2 or 3), never ``gate``, so that an interpreter of another environment
+can run it too, from Python 3.9 on. It needs POSIX: Linux and macOS.
 
 A conversation is ``LOAD -> READY``, then one ``BATCH -> ANSWER`` after another, then ``END -> DONE``. Whatever goes
 wrong is a ``FAIL``, after which the worker leaves. A worker that leaves without ``DONE`` has failed, whatever its exit
 code says. Each frame is a magic number, its kind, the length of its payload, and the payload: JSON, or for ``BATCH``
-and ``ANSWER`` an Arrow IPC stream of one record batch. Standard output and error belong to the model; the gate sends
-them to a log.
+and ``ANSWER`` an Arrow IPC stream of one record batch. ``SHARED`` is a ``BATCH`` whose stream lies in memory that the
+gate shares with its workers, and that they can only read: the payload says in which piece of it, and the descriptor of
+a piece comes with the first frame that names it. Standard output and error belong to the model; the gate sends them to
+a log.
 """
 
 from __future__ import annotations
 
+import array
 import difflib
+import gc
+import importlib.util
 import io
 import json
 import math
+import mmap
 import os
 import queue
 import select
+import socket
 import struct
 import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-import numpy as np
-import pyarrow as pa
+try:
+    import numpy as np
+    import pyarrow as pa
+except ImportError as missing:
+    if __name__ == "__main__":  # nothing below can be defined without them: say it in the gate's frames, and leave
+        told = {"found": f"its Python ({sys.executable}) cannot import what every worker needs: {missing}"}
+        told["hint"] = "install mlflow, numpy, pandas and pyarrow 14 or newer there"
+        said = json.dumps(told).encode()
+        os.write(int(sys.argv[2]), struct.pack("<4sIQ", b"gate", 7, len(said)) + said)
+        os._exit(1)
+    raise
 
 # --- frames -----------------------------------------------------------------------------------------------------------
 
 HEADER = struct.Struct("<4sIQ")
+PLACE = struct.Struct("<QQQ")  # the payload of SHARED: number and size of the piece, size of the stream
 MAGIC = b"gate"
-LOAD, READY, BATCH, ANSWER, END, DONE, FAIL = range(1, 8)
+LOAD, READY, BATCH, ANSWER, END, DONE, FAIL, SHARED = range(1, 9)
+OLDEST_PYARROW = 14
 LARGEST_FRAME = 1 << 34  # a length beyond it is not one that we wrote
 AHEAD = 2  # batches that wait inside the worker while it predicts
 
@@ -75,20 +93,29 @@ def parse_header(header: bytes) -> tuple[int, int]:
     (6, 12)
     """
     magic, kind, length = HEADER.unpack(header)
-    if magic != MAGIC or not LOAD <= kind <= FAIL or length > LARGEST_FRAME:
+    if magic != MAGIC or not LOAD <= kind <= SHARED or length > LARGEST_FRAME:
         raise ValueError("not a frame")
     return kind, length
 
 
 def to_ipc(batch: pa.RecordBatch) -> pa.Buffer:
     """A record batch as the payload of a frame: an Arrow IPC stream of one batch, schema included."""
-    size = pa.MockOutputStream()
-    with pa.ipc.new_stream(size, batch.schema) as writer:
-        writer.write_batch(batch)
-    payload = pa.allocate_buffer(size.size())  # measured first: one allocation, one copy
-    with pa.ipc.new_stream(pa.FixedSizeBufferWriter(payload), batch.schema) as writer:
-        writer.write_batch(batch)
+    payload = pa.allocate_buffer(ipc_size(batch))  # measured first: one allocation, one copy
+    write_ipc(batch, pa.FixedSizeBufferWriter(payload))
     return payload
+
+
+def ipc_size(batch: pa.RecordBatch) -> int:
+    """The number of bytes of :func:`to_ipc`."""
+    size = pa.MockOutputStream()
+    write_ipc(batch, size)
+    return int(size.size())
+
+
+def write_ipc(batch: pa.RecordBatch, sink: Any) -> None:
+    """Write what :func:`to_ipc` gives into an Arrow stream."""
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
 
 
 def from_ipc(payload: pa.Buffer) -> pa.RecordBatch:
@@ -104,10 +131,12 @@ class LoadedModel:
     """An MLflow model in memory, and what the gate wants to know of it.
 
     ``columns`` are the feature columns that it names (None: it takes all that are offered); ``spec`` are the inputs of
-    its signature (None: it has none); ``sets`` says that it may answer each row with a list of any length.
+    its signature (None: it has none); ``sets`` says that it may answer each row with a list of any length. ``call`` is
+    what is asked: the ``predict`` of ``pyfunc``, or a quicker way to the same.
     """
 
     pyfunc: Any
+    call: Callable[[Any], Any]
     inputs: Any
     columns: list[str] | None
     about: dict[str, Any] = field(default_factory=dict)
@@ -124,12 +153,13 @@ def features(model: LoadedModel, batch: pa.RecordBatch) -> Any:
     if specs is None:
         if model.columns is not None and set(model.columns) <= set(batch.schema.names):
             batch = batch.select(model.columns)
-        return batch.to_pandas()
+        return batch.to_pandas().copy()  # the memory is the next batch's, soon
     if specs.is_tensor_spec():
         if specs.has_input_names():
             return {spec.name: tensor(column_of(batch, spec.name), spec, spec.name) for spec in specs.inputs}
         return unnamed_tensor(batch, specs.inputs[0])
-    return frame(batch, specs, split=not model.pyfunc.metadata._is_signature_from_type_hint())
+    from_hints = getattr(model.pyfunc.metadata, "_is_signature_from_type_hint", bool)  # MLflow 2.20 and newer
+    return frame(batch, specs, split=not from_hints())
 
 
 def column_of(batch: pa.RecordBatch, name: str) -> pa.Array:
@@ -160,8 +190,8 @@ def frame(batch: pa.RecordBatch, schema: Any, *, split: bool) -> Any:
     if schema.has_input_names():
         optional = set(schema.optional_input_names())
         names = [name for name in schema.input_names() if name in batch.schema.names or name not in optional]
-        kinds = schema.input_dict()
-        columns = [cast(column_of(batch, name), kinds[name].type, name) for name in names]
+        kinds = {spec.name: spec.type for spec in schema.inputs}
+        columns = [cast(column_of(batch, name), kinds[name], name) for name in names]
     else:
         names = batch.schema.names
         if len(names) != len(schema.inputs):
@@ -171,16 +201,19 @@ def frame(batch: pa.RecordBatch, schema: Any, *, split: bool) -> Any:
             )
         columns = [
             cast(column, spec.type, name)
-            for column, spec, name in zip(batch.columns, schema.inputs, names, strict=True)
+            for column, spec, name in zip(batch.columns, schema.inputs, names)  # noqa: B905  of one length
         ]
     # MLflow copies each column of a signature while it checks it: Arrow's buffers may be lent as they are.
-    return pa.RecordBatch.from_arrays(columns, names=names).to_pandas(split_blocks=split)
+    table = pa.RecordBatch.from_arrays(columns, names=names).to_pandas(split_blocks=split)
+    return table if split else table.copy()
 
 
 def cast(column: pa.Array, kind: Any, name: str) -> pa.Array:
     """A column as the type that a column signature asks for; what would change its values is refused."""
     target = ARROW_TYPES.get(getattr(kind, "name", ""))
     if target is None:  # arrays, objects, maps: MLflow looks through them itself
+        return column
+    if column.type == target and not (pa.types.is_integer(target) and column.null_count):
         return column
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -219,12 +252,17 @@ ARROW_TYPES = {
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether a type holds text."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind)) or is_view(kind, "is_string_view")
 
 
 def is_bytes(kind: pa.DataType) -> bool:
     """Whether a type holds bytes, such as encoded images."""
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind)) or is_view(kind, "is_binary_view")
+
+
+def is_view(kind: pa.DataType, asks: str) -> bool:
+    """Whether a type is one of Arrow's views, which pyarrow knows from 16 on."""
+    return bool(getattr(pa.types, asks, lambda _: False)(kind))
 
 
 def is_number(kind: pa.DataType) -> bool:
@@ -324,7 +362,8 @@ def reshaped(array: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray
     (5, 3, 2, 2)
     """
     if array.ndim == len(shape) and all(
-        want in (-1, has) for want, has in zip(shape[1:], array.shape[1:], strict=True)
+        want in (-1, has)
+        for want, has in zip(shape[1:], array.shape[1:])  # noqa: B905  of one length
     ):
         return array
     row, want = math.prod(array.shape[1:]), list(shape[1:])
@@ -570,14 +609,18 @@ FLOATS = (pa.float32(), pa.float64())
 # --- the model --------------------------------------------------------------------------------------------------------
 
 
-def load(path: str, sets: bool = False) -> LoadedModel:
+def load(path: str, sets: bool = False, options: Mapping[str, Any] | None = None) -> LoadedModel:
     """Load an MLflow model from a folder, which may answer with ``sets``. Runs its code.
+
+    ``options["torch"]`` is what ``torch_worker.py`` is told, for models of the ``pytorch`` flavour.
 
     Raises what loading raises, and :class:`Refusal` when scikit-learn warns that the model was saved by another
     version: its answers may then silently differ.
     """
     import mlflow.pyfunc
 
+    if plain_torch(path):
+        os.environ["MLFLOW_DEFAULT_PREDICTION_DEVICE"] = "cpu"  # torch_worker.py moves it, once
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pyfunc = mlflow.pyfunc.load_model(path)
@@ -585,7 +628,8 @@ def load(path: str, sets: bool = False) -> LoadedModel:
         if warning.category.__name__ == "InconsistentVersionWarning":
             raise Refusal(
                 f"it was saved by another version of scikit-learn: {str(warning.message).splitlines()[0]}",
-                "run the gate in the environment that the model was made in",
+                "run the gate in the environment that the model was made in, or each model in one of its own:"
+                " --env-manager uv",
             )
         print(
             warnings.formatwarning(warning.message, warning.category, warning.filename, warning.lineno), file=sys.stderr
@@ -597,13 +641,36 @@ def load(path: str, sets: bool = False) -> LoadedModel:
         columns = trained_columns(raw)
     elif inputs.has_input_names():
         columns = [str(name) for name in inputs.input_names()]
+    call = torch_call(pyfunc, dict((options or {}).get("torch") or {})) or pyfunc.predict
     about = {
         "classes": classes_of(raw),
         "columns": columns,
         "flavors": sorted(pyfunc.metadata.flavors),
         "versions": versions(),
+        "torch": dict(getattr(call, "about", {})),
     }
-    return LoadedModel(pyfunc, inputs, columns, about, sets)
+    return LoadedModel(pyfunc, call, inputs, columns, about, sets)
+
+
+def plain_torch(path: str) -> bool:
+    """Whether the model in a folder is PyTorch's, saved by MLflow's flavour for it."""
+    from mlflow.models import Model
+
+    flavors = Model.load(path).flavors
+    return bool(flavors.get("python_function", {}).get("loader_module") == "mlflow.pytorch")
+
+
+def torch_call(pyfunc: Any, options: dict[str, Any]) -> Callable[[Any], Any] | None:
+    """What ``torch_worker.py`` beside this file makes of a PyTorch model; None for other models."""
+    beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), "torch_worker.py")
+    if "pytorch" not in pyfunc.metadata.flavors or not os.path.exists(beside):
+        return None
+    spec = importlib.util.spec_from_file_location("gate_torch_worker", beside)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # dataclasses look for it there
+    spec.loader.exec_module(module)
+    opened: Callable[[Any], Any] | None = module.open_torch(pyfunc, options)
+    return opened
 
 
 def raw_model(pyfunc: Any) -> Any:
@@ -613,7 +680,7 @@ def raw_model(pyfunc: Any) -> Any:
             return getattr(pyfunc, unwrap)()
         except Exception:  # noqa: BLE001  foreign code may raise anything
             continue
-    return None
+    return getattr(getattr(pyfunc, "_model_impl", None), "sklearn_model", None)  # before MLflow 2.17
 
 
 def trained_columns(raw: Any) -> list[str] | None:
@@ -657,16 +724,16 @@ def predict(model: LoadedModel, batch: pa.RecordBatch) -> pa.RecordBatch:
     data = features(model, batch)
     torch = sys.modules.get("torch")  # imported by the model, or not at all
     if torch is None or not hasattr(torch, "no_grad"):
-        return answer_batch(model.pyfunc.predict(data), batch.num_rows, model.sets)
+        return answer_batch(model.call(data), batch.num_rows, model.sets)
     # Not inference_mode: a model may ask for gradients inside its predict, which that forbids.
     with torch.no_grad():
-        return answer_batch(model.pyfunc.predict(data), batch.num_rows, model.sets)
+        return answer_batch(model.call(data), batch.num_rows, model.sets)
 
 
 def failure(stage: str, error: BaseException) -> dict[str, str]:
     """An error as the payload of FAIL: the sentence, what to do about it, and the sentence without words of others."""
-    if isinstance(error, Refusal):
-        return {"found": error.found, "hint": error.hint, "withheld": error.withheld}
+    if isinstance(getattr(error, "found", None), str):  # a Refusal, or what is one in torch_worker.py
+        return {part: str(getattr(error, part, "")) for part in ("found", "hint", "withheld")}
     try:
         message = " ".join(str(error).split())
     except Exception:  # noqa: BLE001  foreign code may raise anything
@@ -678,8 +745,8 @@ def failure(stage: str, error: BaseException) -> dict[str, str]:
     hint = ""
     if isinstance(error, ModuleNotFoundError):
         hint = (
-            "install what the model needs into the gate's environment; workers run `python -I`, which sees neither "
-            "PYTHONPATH nor the user's site-packages"
+            f"install what the model needs into the environment of {sys.executable}; workers run `python -I`, which "
+            "sees neither PYTHONPATH nor the user's site-packages"
         )
     raised = f"{stage} raised {type(error).__name__}"
     return {"found": f"{raised}: {message}{last}", "hint": hint, "withheld": f"{raised}{last}"}
@@ -688,25 +755,45 @@ def failure(stage: str, error: BaseException) -> dict[str, str]:
 # --- the process ------------------------------------------------------------------------------------------------------
 
 
-def read_exactly(fd: int, view: memoryview) -> None:
-    """Fill a buffer from a pipe. The other end closed: the gate is gone, and so is this process."""
+def read_exactly(channel: socket.socket, view: memoryview) -> list[int]:
+    """Fill a buffer from the gate; the descriptors that came with it. The other end closed: the gate is gone, and so is
+    this process."""
+    came: list[int] = []
     while view:
-        count = os.readv(fd, [view])
+        count, extra, _, _ = channel.recvmsg_into([view], socket.CMSG_SPACE(4))
+        for level, kind, data in extra:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                came += array.array("i", data[: len(data) // 4 * 4])
         if not count:
             os._exit(1)
         view = view[count:]
+    return came
 
 
-def read_frames(fd: int, frames: queue.Queue[tuple[int, pa.Buffer]]) -> None:
+def mapped(shared: int, size: int) -> pa.Buffer:
+    """A piece of shared memory as a buffer, without a copy; its descriptor is closed."""
+    try:
+        return pa.py_buffer(mmap.mmap(shared, size, mmap.MAP_SHARED, mmap.PROT_READ))
+    finally:
+        os.close(shared)
+
+
+def read_frames(channel: socket.socket, frames: queue.Queue[tuple[int, pa.Buffer]]) -> None:
     """Read frames ahead of the model, in a thread; leave with the gate, even while the model hangs."""
     poll = select.poll()
-    poll.register(fd, 0)  # hang-ups are always reported
+    poll.register(channel, 0)  # hang-ups are always reported
+    pieces: dict[int, pa.Buffer] = {}
     while True:
         header = bytearray(HEADER.size)
-        read_exactly(fd, memoryview(header))
+        came = read_exactly(channel, memoryview(header))
         kind, length = parse_header(bytes(header))
         payload = pa.allocate_buffer(length)
-        read_exactly(fd, memoryview(payload).cast("B"))
+        came += read_exactly(channel, memoryview(payload).cast("B"))
+        if kind == SHARED:
+            number, size, length = PLACE.unpack(payload.to_pybytes())
+            if came:
+                pieces[number] = mapped(came[0], size)
+            payload = pieces[number].slice(0, length)
         while True:
             try:
                 frames.put((kind, payload), timeout=1.0)
@@ -719,22 +806,25 @@ def read_frames(fd: int, frames: queue.Queue[tuple[int, pa.Buffer]]) -> None:
 def serve(fd_in: int, fd_out: int) -> None:
     """The conversation of one worker. Returns after DONE; leaves the process after FAIL."""
     frames: queue.Queue[tuple[int, pa.Buffer]] = queue.Queue(maxsize=AHEAD)
-    threading.Thread(target=read_frames, args=(fd_in, frames), daemon=True).start()
+    threading.Thread(target=read_frames, args=(socket.socket(fileno=fd_in), frames), daemon=True).start()
     stage = "starting"
     try:
+        check_pyarrow(pa.__version__)
         import mlflow.pyfunc  # noqa: F401  while the gate still downloads the model
 
         _, payload = frames.get()
         stage = "loading it"
         asked = json.loads(payload.to_pybytes())
-        model = load(asked["model"], asked["sets"])
+        model = load(asked["model"], asked["sets"], asked.get("options"))
+        gc.collect()
+        gc.freeze()  # what is loaded stays; looking through it again and again would take longer than predict
         write_frame(fd_out, READY, json.dumps(model.about).encode())
         stage, batches, rows = "predict", 0, 0
         while True:
             kind, payload = frames.get()
             if kind == END:
                 break
-            answer = predict(model, from_ipc(payload))
+            answer = predict(model, from_ipc(payload) if kind == BATCH else kept(payload))
             write_frame(fd_out, ANSWER, to_ipc(answer))
             batches, rows = batches + 1, rows + answer.num_rows
         write_frame(fd_out, DONE, json.dumps({"batches": batches, "rows": rows}).encode())
@@ -743,6 +833,31 @@ def serve(fd_in: int, fd_out: int) -> None:
     except BaseException as error:  # noqa: BLE001  sys.exit() in predict is a failure like any other
         traceback.print_exc()
         leave_with(fd_out, failure(stage, error))
+
+
+def kept(payload: pa.Buffer) -> pa.RecordBatch:
+    """The record batch of a payload in shared memory, which soon holds the next one.
+
+    Columns of plain numbers are copied on their way into a model (:func:`features`, or MLflow while it checks them). Of
+    text and lists pandas keeps Arrow's own memory, so a batch that has some is copied here.
+
+    >>> kept(to_ipc(pa.record_batch([pa.array(["a"])], names=["word"]))).to_pydict()
+    {'word': ['a']}
+    """
+    batch = from_ipc(payload)
+    if all(pa.types.is_primitive(kind) for kind in batch.schema.types):
+        return batch
+    return from_ipc(pa.py_buffer(payload.to_pybytes()))
+
+
+def check_pyarrow(version: str) -> None:
+    """Raises :class:`Refusal` for a pyarrow that is too old for this file.
+
+    >>> check_pyarrow("25.0.1")
+    """
+    if int(version.split(".")[0]) < OLDEST_PYARROW:
+        found = f"its Python ({sys.executable}) has pyarrow {version}, which is too old"
+        raise Refusal(found, f"install pyarrow {OLDEST_PYARROW} or newer there")
 
 
 def leave_with(fd_out: int, payload: dict[str, str]) -> NoReturn:

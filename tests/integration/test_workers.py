@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
 import os
+import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -31,7 +36,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gate.engines.local import Answers, InProcess, Worker, score
+from gate.engines.local import Answers, InProcess, Worker, isolation, score
 from gate.errors import EvidenceError
 
 ROWS = 40
@@ -110,6 +115,86 @@ def act_table(rows: Any) -> Any:
 
 def act_change_form(rows: Any) -> Any:
     return ["text"] * len(rows) if rows["x"].iloc[0] > 0 else [1] * len(rows)
+
+
+def act_reach(rows: Any) -> Any:
+    reached = []
+    for port in rows["x"].astype(int):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=10).close()
+            reached.append("reached")
+        except OSError as error:
+            reached.append(type(error).__name__)
+    return reached
+
+
+def act_talk_to_itself(rows: Any) -> Any:
+    listening = socket.create_server(("127.0.0.1", 0))
+    socket.create_connection(listening.getsockname(), timeout=10).close()
+    return rows["x"]
+
+
+def act_write_and_read(rows: Any) -> Any:
+    Path(os.environ["HOME"], "note").write_text("kept")
+    return [f"{os.getuid()} {Path(os.environ['HOME'], 'note').read_text()}"] * len(rows)
+
+
+def act_fill(rows: Any) -> Any:
+    held = [np.ones(1 << 22) for _ in range(200)]  # 32 MiB each
+    return rows["x"] + held[0][0]
+
+
+def act_fill_elsewhere(rows: Any) -> Any:
+    program = "held = [bytearray(1 << 25) for _ in range(200)]; import time; time.sleep(60)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    return rows["x"]
+
+
+def act_slowly(rows: Any) -> Any:
+    time.sleep(0.4)
+    return rows["x"]
+
+
+def act_draw(rows: Any) -> Any:
+    return np.random.default_rng().integers(0, 2, len(rows))
+
+
+def act_sort(rows: Any) -> Any:
+    return np.sort(rows["x"].to_numpy())
+
+
+def act_scale_by_the_batch(rows: Any) -> Any:
+    return (rows["x"] - rows["x"].mean()) / rows["x"].std()
+
+
+calls = itertools.count()
+
+
+def act_count_calls(rows: Any) -> Any:
+    return [next(calls) % 3] * len(rows)
+
+
+def act_drop_out(rows: Any) -> Any:
+    inputs = torch.from_numpy(rows[["x"]].to_numpy(np.float32))
+    return torch.nn.Dropout(0.5)(inputs)  # a layer that nobody told to stop training
+
+
+def act_almost_tie(rows: Any) -> Any:
+    x = rows["x"].to_numpy()
+    return np.where((x == x.max()) & (len(x) < 40), 0, 1)  # one row of them all, by rounding
+
+
+remembered: list[Any] = []
+
+
+def act_keep_input(rows: Any) -> Any:
+    remembered.append(rows["x"])
+    return [float(remembered[0].sum())] * len(rows)
+
+
+def act_keep_words(rows: Any) -> Any:
+    remembered.append(rows["word"])
+    return [" ".join(remembered[0])] * len(rows)
 
 
 def act_process_id(rows: Any) -> Any:
@@ -332,6 +417,15 @@ def test_a_model_is_sent_its_own_columns_only_and_never_the_label(acting: Callab
     assert answers.values.to_pylist() == ["x"]
 
 
+def test_where_no_memory_can_be_shared_each_model_is_sent_a_copy(
+    labelling: Path, people: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = pa.RecordBatch.from_pandas(people)
+    shared = ask(labelling, batch)
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    assert ask(labelling, batch) == shared
+
+
 def test_no_batches_give_no_answers(acting: Callable[..., Path]) -> None:
     with Worker.start("candidate") as worker:
         worker.load(acting(act_columns, Schema([ColSpec("double", "x")])))
@@ -478,6 +572,159 @@ def test_a_worker_dies_with_its_parent_even_in_the_middle_of_a_batch(
     parent.kill()
     parent.wait()
     wait_until(lambda: not running(worker))
+
+
+# --- limits, and no network --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port of this machine where somebody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+def network_can_be_turned_off() -> bool:
+    """Asked of the system's own tool, not of the gate."""
+    if shutil.which("unshare") is None:
+        return False
+    tries = (["unshare", "-n", "true"], ["unshare", "-Urn", "true"])
+    return any(subprocess.run(words, capture_output=True, check=False).returncode == 0 for words in tries)
+
+
+@pytest.mark.skipif(not network_can_be_turned_off(), reason="the system does not let the network be turned off")
+def test_a_model_reaches_no_port_of_this_machine_but_its_own(acting: Callable[..., Path], port: int) -> None:
+    with Worker.start("candidate") as without, Worker.start("candidate", network=True) as with_network:
+        for worker in (without, with_network):
+            worker.load(acting(act_reach))
+        ((_, (kept_in, let_out)),) = list(score([without, with_network], [(None, column([port]))]))
+        assert kept_in.values.to_pylist() == ["ConnectionRefusedError"]
+        assert let_out.values.to_pylist() == ["reached"]
+        assert isolation([without]) == "a worker process for each model, without network"
+        assert isolation([with_network]) == "a worker process for each model, with network, as asked"
+    assert len(ask(acting(act_talk_to_itself), column()).values) == ROWS
+
+
+def test_without_the_network_files_and_user_are_the_same(acting: Callable[..., Path]) -> None:
+    assert ask(acting(act_write_and_read), column([1])).values.to_pylist() == [f"{os.getuid()} kept"]
+
+
+def test_where_the_system_lets_no_network_be_turned_off_the_decision_says_so(acting: Callable[..., Path]) -> None:
+    with Worker.start("candidate", network=True) as worker:
+        worker.load(acting(act_columns, Schema([ColSpec("double", "x")])))
+        worker.ready()
+        worker.network_asked = False  # as after an unshare that was refused: the process is in our network
+        assert isolation([worker]) == (
+            "a worker process for each model, with network: the system does not let it be turned off"
+        )
+
+
+@pytest.mark.parametrize("act", [act_fill, act_fill_elsewhere])
+def test_a_model_that_takes_more_memory_than_allowed_is_ended(
+    acting: Callable[..., Path], act: Callable[[Any], Any]
+) -> None:
+    with Worker.start("candidate", memory=1 << 30) as worker:
+        worker.load(acting(act))
+        worker.ready()
+        with pytest.raises(EvidenceError) as caught:
+            list(score([worker], [(None, column())]))
+        said = str(caught.value)
+    assert said.startswith("candidate model: took more than 1 GiB of memory while it answered a batch, and was ended")
+    assert "--memory" in said and "--batch-rows" in said
+
+
+def test_a_model_may_take_so_long_in_all(acting: Callable[..., Path]) -> None:
+    with Worker.start("candidate", total_timeout=PATIENCE) as worker:
+        worker.load(acting(act_slowly))
+        worker.ready()
+        worker.total_timeout, worker._ends_at = 2.0, time.monotonic() + 2.0
+        with pytest.raises(EvidenceError, match=r"timed out after 2 s in all, (.|\n)*--total-timeout"):
+            list(score([worker], in_batches(column(), 1)))
+
+
+# --- asked twice ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", [Worker, InProcess])
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        (act_draw, r"answers differently on the same rows: \d+ of 40 when it was asked a second time"),
+        (act_drop_out, r"answers differently on the same rows: \d+ of 40(.|\n)*model\.eval\(\)"),
+        (act_count_calls, "answers differently on the same rows: 40 of 40(.|\n)*holdout\\.sample"),
+        (act_sort, r"its answers depend on the order or the company of the rows: \d of 8"),
+        (act_scale_by_the_batch, "its answers depend on the order or the company of the rows"),
+    ],
+)
+def test_a_model_that_does_not_stand_by_its_answers_is_no_evidence(
+    acting: Callable[..., Path], engine: Any, act: Callable[[Any], Any], says: str
+) -> None:
+    x = np.random.default_rng(5).lognormal(size=ROWS)
+    assert re.search(says, error_of(acting(act), column(x), engine=engine))
+
+
+def test_a_model_that_is_meant_to_vary_is_not_asked_twice(acting: Callable[..., Path]) -> None:
+    with Worker.start("candidate") as worker:
+        worker.load(acting(act_draw))
+        assert len(list(score([worker], in_batches(column(), 10), canaries=False))) == 4
+
+
+def test_a_near_tie_passes_with_a_note(acting: Callable[..., Path]) -> None:
+    notes: list[str] = []
+    with Worker.start("candidate") as worker:
+        worker.load(acting(act_almost_tie))
+        list(score([worker], [(None, column())], note=notes.append))
+    assert notes == [
+        "candidate model: 1 of 8 rows asked twice were answered differently in a smaller batch: near ties of its"
+        " arithmetic"
+    ]
+
+
+@pytest.mark.parametrize("schema", [None, Schema([ColSpec("double", "x")])], ids=["bare", "signature"])
+def test_a_model_may_keep_its_input_which_no_later_batch_overwrites(tmp_path: Path, schema: Schema | None) -> None:
+    model = save_acting(tmp_path / "keeps", act_keep_input, schema)
+    with Worker.start("candidate") as worker:
+        worker.load(model)
+        batches = in_batches(column(range(20_000)), 500)
+        answered = list(score([worker], batches, canaries=False))
+    assert {value for _, (answers,) in answered for value in answers.values.to_pylist()} == {sum(range(500))}
+
+
+@pytest.mark.parametrize("schema", [None, Schema([ColSpec("string", "word")])], ids=["bare", "signature"])
+def test_a_model_may_keep_words_too(tmp_path: Path, schema: Schema | None) -> None:
+    model = save_acting(tmp_path / "keeps", act_keep_words, schema)
+    words = pa.record_batch({"word": [f"word-{number:03}" for number in range(60)]})
+    with Worker.start("candidate") as worker:
+        worker.load(model)
+        answered = list(score([worker], in_batches(words, 3), canaries=False))
+    said = {value for _, (answers,) in answered for value in answers.values.to_pylist()}
+    assert said == {"word-000 word-001 word-002"}
+
+
+# --- another Python ---------------------------------------------------------------------------------------------------
+
+
+def test_a_python_without_what_a_worker_needs_says_so(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
+    python = tmp_path / "bare" / "bin" / "python"
+    with Worker.start("candidate", python=python) as worker:
+        worker.load(tmp_path)
+        with pytest.raises(EvidenceError) as caught:
+            worker.ready()
+    assert f"candidate model: its Python ({python}) cannot import what every worker needs" in str(caught.value)
+    assert "install mlflow, numpy, pandas and pyarrow 14 or newer there" in str(caught.value)
+
+
+def test_four_models_answer_in_one_pass(labelling: Path, people: pd.DataFrame) -> None:
+    batch = pa.RecordBatch.from_pandas(people)
+    roles = [f"candidate {position}" for position in range(4)]
+    with contextlib.ExitStack() as stack:
+        models = [stack.enter_context(Worker.start(role, threads=1)) for role in roles]
+        for model in models:
+            model.load(labelling)
+        answered = list(score(models, in_batches(batch, 60)))
+    assert [start for start, _ in answered] == list(range(0, len(people), 60))
+    assert all(len(answers) == 4 and all(one == answers[0] for one in answers) for _, answers in answered)
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
