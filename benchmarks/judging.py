@@ -27,7 +27,8 @@ from gate.decisions.record import HoldoutRow, ModelRow
 from gate.policy.judge import judge
 from gate.policy.load import parse_policy
 from gate.policy.rules import Policy, Rule
-from gate.stories.decide import Compared, Counted, decided
+from gate.stories.counting import Counted
+from gate.stories.decide import Compared, decided
 
 ROUNDS = 7
 RULES: tuple[tuple[str, float, str], ...] = (

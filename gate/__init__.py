@@ -3,7 +3,8 @@
 It runs a candidate and an incumbent on one held-out set, counts what the update breaks (negative flips), holds that
 against a policy, and lets the candidate be promoted only if the policy is met with evidence.
 
-- :func:`check` judges two models of an MLflow registry, :func:`compare` judges predictions that are already there.
+- :func:`check` judges two models of an MLflow registry, :func:`check_each` several at once in one pass, and
+  :func:`compare` predictions that are already there.
 - :func:`sign` and :func:`verify` bind a decision to a key; :func:`promote` moves the alias if the decision allows it,
   :func:`rollback` takes the move back, and :func:`audit` lists them all. :func:`validate` checks a policy file.
 
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gate.stories.audit import audit as audit
     from gate.stories.check import check as check
+    from gate.stories.check import check_each as check_each
     from gate.stories.compare import compare as compare
     from gate.stories.promote import promote as promote
     from gate.stories.rollback import rollback as rollback
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     from gate.stories.validate import validate as validate
     from gate.stories.verify import verify as verify
 
-__all__ = ["audit", "check", "compare", "promote", "rollback", "sign", "validate", "verify"]
+__all__ = ["audit", "check", "check_each", "compare", "promote", "rollback", "sign", "validate", "verify"]
+
+
+_ELSEWHERE = {"check_each": "check"}
 
 
 def __getattr__(name: str) -> Any:
@@ -32,4 +37,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"gate.stories.{name}"), name)
+    return getattr(import_module(f"gate.stories.{_ELSEWHERE.get(name, name)}"), name)

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -31,10 +32,18 @@ os.environ.update(
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false",
     MLFLOW_LOGGING_LEVEL="WARNING",
 )
-for _setting in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+for _setting in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "GATE_CACHE_SIZE"):
     os.environ.pop(_setting, None)
+_CACHE = tempfile.TemporaryDirectory(prefix="gate-cache-")
+os.environ["GATE_CACHE_DIR"] = _CACHE.name
 
 DIGITS = "digits"
+
+
+@pytest.fixture(autouse=True)
+def nothing_known() -> None:
+    """No test rests on answers that another one's models gave."""
+    shutil.rmtree(Path(_CACHE.name, "predictions"), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,27 @@ from typing import Any
 
 import click
 
-from gate.cli import options
+from gate.cli import options, running
 
 
 @click.command("check")
 @click.option("--model", metavar="NAME", help="Registered model; needed unless both references are full URIs.")
-@click.option("--candidate", metavar="REF", required=True, help="7, @alias, latest, or models:/..., runs:/... URI.")
-@click.option("--incumbent", metavar="REF", required=True, help="The version in use, named likewise.")
+@click.option(
+    "--candidate",
+    "candidates",
+    metavar="REF",
+    required=True,
+    multiple=True,
+    help="7, @alias, latest, or models:/..., runs:/... URI. Repeatable: each is judged, in the same pass.",
+)
+@click.option(
+    "--incumbent",
+    "incumbents",
+    metavar="REF",
+    required=True,
+    multiple=True,
+    help="The version in use, named likewise. Repeatable: compatible with all of them.",
+)
 @click.option(
     "--data", metavar="FILE", required=True, help="Held-out set: Parquet, CSV, Feather, JSON Lines; or a URI."
 )
@@ -28,14 +42,8 @@ from gate.cli import options
 @click.option("--tag", is_flag=True, help="Note the verdict in the description and tags of the candidate's version.")
 @options.result
 @options.judging
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, min_open=True),
-    default=600.0,
-    show_default=True,
-    help="Seconds that a model may take to load, and for each batch.",
-)
-@click.option("--in-process", is_flag=True, help="TRUST both models: run them in the gate's own process, to debug.")
+@running.engine
+@running.models
 @options.loudness
 def command(form: str, reports: tuple[str, ...], quiet: bool, **asked: Any) -> int:
     """Judge whether the candidate may replace the incumbent.
@@ -47,17 +55,25 @@ def command(form: str, reports: tuple[str, ...], quiet: bool, **asked: Any) -> i
     gate check --model fraud --candidate 7 --incumbent @champion \\
         --data holdout.parquet --label y \\
         --policy policies/balanced.yaml --report json=decision.json
+
+    Several candidates, several incumbents: a decision for each pair, the exit code of the worst. The paths of reports
+    then say {candidate} and {incumbent} where the versions go.
     """
-    from gate.cli.output import show, wanted, watching
-    from gate.stories.check import check
+    from gate.cli.output import show, show_each, wanted, watching
+    from gate.stories.check import check_each
 
     asked.pop("verbose")
-    files = wanted(reports)
+    several = {name: len(asked[f"{name}s"]) for name in ("candidate", "incumbent")}
+    files = wanted(reports, [name for name, number in several.items() if number > 1])
     with watching(quiet, in_logs=True) as progress:
-        judged = check(
+        judged = check_each(
             log_run=not asked.pop("no_log"),
             rows_per_batch=asked.pop("batch_rows"),
+            cache=not asked.pop("no_cache"),
+            builds=asked.pop("allow_builds"),
             progress=progress,
             **asked,
         )
-    return show(judged, form, files, quiet)
+    if len(judged) == 1:
+        return show(judged[0], form, files, quiet)
+    return show_each(judged, form, files, quiet)

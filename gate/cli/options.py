@@ -10,7 +10,9 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in their order."""
+
     def apply(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)
@@ -30,17 +32,17 @@ def _unless_private(context: click.Context, option: click.Parameter, samples: in
     return 0 if context.meta.get(_PRIVATE) else samples
 
 
-loudness = _together(
+loudness = together(
     click.option("-q", "--quiet", is_flag=True, help="No progress and no remarks on stderr."),
     click.option("-v", "--verbose", is_flag=True, help="Show where an internal error came from."),
 )
 
-registry = _together(
+registry = together(
     click.option("--registry-uri", metavar="URI", help="MLflow registry [default: $MLFLOW_REGISTRY_URI]."),
     click.option("--tracking-uri", metavar="URI", help="MLflow tracking store [default: $MLFLOW_TRACKING_URI]."),
 )
 
-result = _together(
+result = together(
     click.option(
         "--format",
         "form",
@@ -59,7 +61,7 @@ result = _together(
     ),
 )
 
-judging = _together(
+judging = together(
     click.option("--env", "environment", metavar="NAME", help="The environment of the policy to judge for."),
     click.option("--as-of", metavar="DAY", help="Judge as of this day, YYYY-MM-DD in UTC [default: today]."),
     click.option("--seed", type=int, default=0, show_default=True, help="Chooses which flipped rows are kept."),

@@ -15,20 +15,41 @@ from gate.errors import ExitCode
 from gate.report.files import Wanted, write_reports
 from gate.report.words import printable
 from gate.report.writers import WRITERS
-from gate.stories.decide import Judgement, Progress, nothing
+from gate.stories.counting import Progress, nothing
+from gate.stories.decide import Judgement
 
 if TYPE_CHECKING:
     from gate.stories.move import Remark
 
 
-def wanted(reports: Sequence[str]) -> list[Wanted]:
-    """The reports asked for, checked before any work is done."""
-    return [Wanted.parse(text) for text in reports]
+def wanted(reports: Sequence[str], several: Sequence[str] = ()) -> list[Wanted]:
+    """The reports asked for, checked before any work is done; ``several`` are the roles with more than one version."""
+    return [Wanted.parse(text, several) for text in reports]
 
 
 def show(judged: Judgement, form: str, reports: Sequence[Wanted], quiet: bool) -> int:
     """Write the result, and return the exit code of its verdict."""
-    rendered(judged.decision, judged.samples, form, reports)
+    rendered(judged.decision, judged.samples, form, [report.of(judged.decision) for report in reports])
+    return _told(judged, quiet)
+
+
+def show_each(judged: Sequence[Judgement], form: str, reports: Sequence[Wanted], quiet: bool) -> int:
+    """Write the results of several pairs, and return the exit code of the worst of them."""
+    from gate.report.several import FORMATS, worst
+
+    for one in judged:
+        write_reports([report.of(one.decision) for report in reports], one.decision, one.samples)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(FORMATS[form]([(one.decision, one.samples) for one in judged]))
+    sys.stdout.flush()
+    codes = [_told(one, quiet) for one in judged]
+    return int(worst([one.decision for one in judged]).exit_code) or max(codes)
+
+
+def _told(judged: Judgement, quiet: bool) -> int:
+    """The exit code of a verdict; it is no 0 where the evidence could not be recorded."""
+    if judged.remembered and not quiet:
+        click.echo(f"answers known from before: {', '.join(judged.remembered)} (--no-cache asks again)", err=True)
     if judged.run_id and not quiet:
         click.echo(f"evidence: MLflow run {judged.run_id}", err=True)
     code = judged.decision.exit_code

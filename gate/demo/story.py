@@ -16,7 +16,8 @@ from gate.core.judgement import Verdict
 from gate.errors import UsageError
 from gate.report.files import Wanted, write_reports
 from gate.stories.check import check
-from gate.stories.decide import Judgement, Progress, nothing
+from gate.stories.counting import Progress, nothing
+from gate.stories.decide import Judgement
 from gate.stories.promote import promote
 
 Say = Callable[[str], None]

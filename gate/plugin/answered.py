@@ -28,7 +28,8 @@ from gate.registry.manifest import model_digest
 from gate.registry.registry import Registry
 from gate.stories.columns import with_columns
 from gate.stories.contract import contract_of
-from gate.stories.decide import Compared, Judgement, counted, day, decided, installed
+from gate.stories.counting import counted
+from gate.stories.decide import Compared, Judgement, day, decided, installed
 from gate.stories.holdout import HeldOut, Rows
 from gate.tasks.batch import Answers, Classes
 from gate.tasks.kinds import KINDS
@@ -86,7 +87,9 @@ def judge_answers(
         info: ModelInfo = worker.ready()
         rows = settings.rows_per_batch or batch_rows(whole)
         task = KINDS[rules.task.kind](rules.task, Classes(rules.task.classes, None, info.classes))
-        answered = score([worker], reader.features(info, rows))
+        told: list[str] = []
+        asked_once = rules.holdout.sample is None
+        answered = score([worker], reader.features(info, rows), canaries=asked_once, note=told.append)
         batches = (kept.batch(_slice(candidate, kept), incumbent) for kept, (incumbent,) in answered)
         found = counted(task, batches, rules, seed=settings.seed, samples=settings.samples)
         reader.finish(agreed, rows)
@@ -111,7 +114,7 @@ def judge_answers(
         exclusions=reader.held_out.exclusions,
         files=reader.held_out.files,
         uses_before=uses,
-        notes=notes,
+        notes=(*notes, *told),
         tools=installed("mlflow"),
     )
     return decided(rules, found, compared, seed=settings.seed, as_of=as_of)
@@ -152,7 +155,7 @@ class _Reader:
         for read in self._table.batches(rows):
             self._whole.update(read)
             self._digest.update(read.select(data))
-            kept = self.held_out.rows(read, first)
+            kept = self.held_out.rows(read, first, answers=self._not_shown)
             if self.held_out.id_columns:
                 self._ids.update(kept.ids, first)
             yield kept, read.select(features)

@@ -22,7 +22,7 @@ from gate.errors import EvidenceError, ExitCode, UsageError, did_you_mean
 from gate.registry.journal import Attempt
 from gate.registry.moves import History, read_history
 from gate.registry.registry import Registry
-from gate.stories.decide import Progress, nothing
+from gate.stories.counting import Progress, nothing
 from gate.stories.move import version
 
 CALLED = {Kind.DECISION.value: "promotion", Kind.OVERRIDE.value: "override", Kind.ROLLBACK.value: "rollback"}

@@ -11,7 +11,8 @@ from gate.errors import EvidenceError, UsageError, data_withheld
 from gate.policy.rules import Policy
 from gate.stories.columns import policy_for, with_columns
 from gate.stories.contract import contract_of
-from gate.stories.decide import Judgement, Progress, counted, day, decided, nothing
+from gate.stories.counting import Progress, counted, nothing
+from gate.stories.decide import Judgement, day, decided
 from gate.stories.holdout import HeldOut
 from gate.stories.predictions import Columns, OneTable, Source, TwoTables, opened
 from gate.tasks.batch import Classes

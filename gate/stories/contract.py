@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gate.data.tables import Table
 from gate.decisions.record import Contract, ExpectationRow
 from gate.errors import EvidenceError, Problem
 from gate.policy.rules import Policy
 from gate.stories.decide import built_in
+
+if TYPE_CHECKING:
+    from gate.data.contract import ContractReport
 
 
 def contract_of(rules: Policy, holdout: Table, *, values: bool = True) -> tuple[Contract, str | None]:
@@ -21,6 +24,11 @@ def contract_of(rules: Policy, holdout: Table, *, values: bool = True) -> tuple[
     from gate.data.contract import check_contract, read_suite
 
     report = check_contract(holdout, read_suite(rules.holdout.contract), values=values)
+    return met(report, rules), report.content_digest
+
+
+def met(report: ContractReport, rules: Policy) -> Contract:
+    """The contract for the record; EvidenceError where the report says that it is not met."""
     if report.status != "met":
         raise EvidenceError(
             problems=[
@@ -36,7 +44,7 @@ def contract_of(rules: Policy, holdout: Table, *, values: bool = True) -> tuple[
             ]
         )
     rows = tuple(ExpectationRow(r.type, r.kwargs, r.status, r.observed, r.message or None) for r in report.results)
-    return Contract("met", built_in(rules.task), report.suite, report.digest, rows), report.content_digest
+    return Contract("met", built_in(rules.task), report.suite, report.digest, rows)
 
 
 def _arguments(kwargs: Any) -> str:

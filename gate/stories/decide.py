@@ -7,26 +7,26 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from gate.core.excess import Excess, beyond
-from gate.core.flips import FlippedRow, FlipTable, count, merge
+from gate.core.excess import Excess
+from gate.core.flips import FlippedRow, FlipTable
 from gate.core.judgement import Verdict, verdict
 from gate.core.means import Means
 from gate.core.measured import Measured
-from gate.core.measures import EXCESS_CHURN, EXCESS_NFR, OF_SCORES
-from gate.core.outcomes import Outcomes
+from gate.core.measures import OF_SCORES
 from gate.core.paired import mcnemar_midp
 from gate.decisions.canonical import samples_to_bytes, sealed
-from gate.decisions.compose import cell_rows, confidence_bins, counts_row, flip_matrix, rate_rows
+from gate.decisions.compose import cell_rows, confidence_bins, counts_row, flip_matrix, near_ties, rate_rows
 from gate.decisions.record import (
     SCHEMA_VERSION,
     Contract,
     Decision,
+    EarlierRow,
     Evidence,
     ExclusionRow,
     HoldoutRow,
@@ -38,24 +38,20 @@ from gate.decisions.record import (
     SamplesRow,
     Target,
     TaskRow,
+    VersionRow,
     WaiverRow,
 )
 from gate.errors import EvidenceError, UsageError, datum
 from gate.policy.judge import Others, discoveries, judge
-from gate.policy.rules import AnyRule, Policy, Rule
+from gate.policy.rules import Policy
 from gate.policy.waive import Waived, waived
 from gate.report.writers import WRITERS
-from gate.stories.repeats import against_itself
-from gate.tasks.batch import Batch, Task
+from gate.stories.counting import Counted
 from gate.tasks.notes import never_right
 from gate.tasks.options import TaskOptions
 
-Progress = Callable[[str, int, "int | None"], None]
-"""Told of a step's name, how much of it is done and how much there is (None: not known)."""
-
 BUILT_IN = ("label present", "no label missing", "ids unique and not missing", "not empty")
 _BUILT_IN_WITHOUT_LABEL = ("no score missing", *BUILT_IN[2:])
-_TOGETHER = 64
 _ROUNDING = 1e-9  # of scores that are as far apart as they can be
 
 
@@ -64,13 +60,15 @@ class Judgement:
     """What a check or a comparison came to.
 
     ``samples`` are flipped rows, which stay out of the decision. ``run_id`` is the MLflow run that holds the evidence,
-    None where nothing was logged; ``log_problem`` says why, if that was not asked for.
+    None where nothing was logged; ``log_problem`` says why, if that was not asked for. ``remembered`` are the versions
+    that were not asked again, since their answers to these rows were known.
     """
 
     decision: Decision
     samples: tuple[FlippedRow, ...]
     run_id: str | None = None
     log_problem: str | None = None
+    remembered: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -111,6 +109,8 @@ class Compared:
     uses_before: int | None = None
     notes: tuple[str, ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
+    history: tuple[EarlierRow, ...] = ()
+    versions: tuple[VersionRow, ...] = ()
 
 
 def built_in(task: TaskOptions) -> tuple[str, ...]:
@@ -120,99 +120,6 @@ def built_in(task: TaskOptions) -> tuple[str, ...]:
     ('no score missing', 'ids unique and not missing', 'not empty')
     """
     return BUILT_IN if task.needs_label else _BUILT_IN_WITHOUT_LABEL
-
-
-def nothing(step: str, done: int, total: int | None) -> None:
-    """The progress of a caller who does not want to hear of it."""
-
-
-@dataclass(frozen=True)
-class Counted:
-    """What was counted: the comparison, and for each measure over the noise of retraining a table per retraining."""
-
-    table: FlipTable
-    beyond: Mapping[str, tuple[FlipTable, ...]] = field(default_factory=dict)
-
-
-def counted(
-    task: Task,
-    batches: Iterable[Batch],
-    policy: Policy,
-    *,
-    seed: int,
-    samples: int,
-    progress: Progress = nothing,
-    of: int | None = None,
-) -> Counted:
-    """Count all batches; EvidenceError if they hold no row. ``samples`` flipped rows of each kind are kept.
-
-    What goes beyond the noise of retraining is counted where a rule of the policy asks for it. ``of`` is how many rows
-    there are, None where that is not known before they are read.
-    """
-    asked = [name for name in (EXCESS_NFR, EXCESS_CHURN) if any(_asks(rule, name) for rule in policy.rules)]
-    sums: dict[tuple[str, int], _Sum] = {}
-    floors = policy.holdout.noise if asked else ()
-    ever_right: dict[int, bool] = {}
-    total = _Sum(samples)
-    rows = 0
-    excluded = False
-    for batch in against_itself(batches) if floors and not policy.holdout.noise_floor else batches:
-        rows += len(batch)
-        if not len(batch):
-            excluded = policy.holdout.exclusions is not None
-            continue
-        outcomes = task.outcomes(batch)
-        total.add(count(outcomes, seed=seed, keep=samples))
-        for number, answers in enumerate(batch.retrained if asked else ()):
-            noise = _noise(task, replace(batch, candidate=answers), floors[number])
-            ever_right[number] = ever_right.get(number, False) or bool(noise.candidate_right.any())
-            for name in asked:
-                part = count(beyond(outcomes, noise, churn=name == EXCESS_CHURN), seed=seed, keep=0)
-                sums.setdefault((name, number), _Sum(0)).add(part)
-        progress("counting", rows, of)
-    if not rows:
-        found = "every row of it is excluded" if excluded else "it has no rows"
-        raise EvidenceError(found, where="held-out set", hint="nothing was checked, so nothing is allowed")
-    for number, right in ever_right.items():
-        if not right:
-            raise EvidenceError(
-                "it is never right: are these the answers of a retrained incumbent, and its classes named alike?",
-                where=floors[number],
-                hint="noise that flips every row would excuse any candidate",
-            )
-    tables = {
-        name: tuple(task.finish(part.table()) for (of, _), part in sorted(sums.items()) if of == name) for name in asked
-    }
-    return Counted(task.finish(total.table()), tables)
-
-
-def _noise(task: Task, batch: Batch, where: str) -> Outcomes:
-    """What a retrained incumbent's answers come to; what is wrong with them is not the candidate's fault."""
-    try:
-        # as the incumbent that it is a retraining of, its answers must be classes that the policy knows
-        task.outcomes(replace(batch, incumbent=batch.candidate))
-        return task.outcomes(batch)
-    except EvidenceError as error:
-        raise EvidenceError(problems=[replace(problem, where=where) for problem in error.problems]) from None
-
-
-def _asks(rule: AnyRule, name: str) -> bool:
-    return isinstance(rule, Rule) and rule.rate.name == name
-
-
-class _Sum:
-    """A growing sum of flip tables, merged many at a time."""
-
-    def __init__(self, keep: int) -> None:
-        self._parts = [FlipTable(keep=keep)]
-
-    def add(self, part: FlipTable) -> None:
-        self._parts.append(part)
-        if len(self._parts) > _TOGETHER:
-            self._parts = [merge(self._parts)]
-
-    def table(self) -> FlipTable:
-        return merge(self._parts)
 
 
 def decided(
@@ -277,6 +184,7 @@ def decided(
         cells=cell_rows(measured, findings, with_incumbent, policy.task.meaningless, means),
         flip_matrix=flip_matrix(table),
         confidence_bins=confidence_bins(table),
+        near_ties=near_ties(table),
         findings=tuple(findings),
         waivers=tuple(_waiver_row(one) for one in waivers),
         contract=compared.contract,
@@ -293,6 +201,8 @@ def decided(
             tools={**_tools(), **compared.tools},
             files=compared.files,
         ),
+        history=compared.history,
+        versions=compared.versions,
     )
     return Judgement(sealed(decision), table.samples)
 

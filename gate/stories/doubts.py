@@ -39,6 +39,10 @@ _BEST = {
     ("churn", False): BROKEN,
     ("wrong_to_different_wrong", True): RIGHT,
     ("wrong_to_different_wrong", False): _WRONG_ANEW,
+    ("both_right", True): _WRONG,
+    ("both_right", False): RIGHT,
+    ("both_wrong", True): RIGHT,
+    ("both_wrong", False): _WRONG,
 }
 NAMED = 3
 

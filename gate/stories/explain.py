@@ -16,25 +16,6 @@ from gate.policy.needs import FLIPS, Need, needs, refused_from
 from gate.policy.rules import AnyRule, Cost, Golden, Policy, Rule, Waiver
 from gate.report import words
 
-_COUNTED = {
-    ("error_rate", True): ("wrong answers", "rows"),
-    ("error_rate", False): ("right answers", "rows"),
-    ("nfr", True): ("negative flips", "rows"),
-    ("nfr", False): ("rows that are no negative flip", "rows"),
-    ("pfr", True): ("positive flips", "rows"),
-    ("pfr", False): ("rows that are no positive flip", "rows"),
-    ("nfi", True): ("negative flips", "errors of the candidate"),
-    ("nfi", False): ("errors that are not new", "errors of the candidate"),
-    ("btc", True): ("rows that stay right", "rows that the incumbent gets right"),
-    ("btc", False): ("negative flips", "rows that the incumbent gets right"),
-    ("bec", True): ("errors that are not new", "errors of the candidate"),
-    ("bec", False): ("negative flips", "errors of the candidate"),
-    ("churn", True): ("changed answers", "rows"),
-    ("churn", False): ("answers that did not change", "rows"),
-    ("wrong_to_different_wrong", True): ("errors that became another error", "rows"),
-    ("wrong_to_different_wrong", False): ("rows that are no such change", "rows"),
-    ("error_rate_change", True): ("negative flips (and no positive ones)", "rows"),
-}
 _EXAMPLES = (100, 1000)
 
 
@@ -164,7 +145,7 @@ def _rate(rule: Rule, policy: Policy) -> Iterator[str]:
     yield f"The {rule.rate.title}, {rule.rate.meaning}, is {limit}, {_where(rule, policy)}."
     yield from _who(rule.decide_on, limit, rule.at_most)
     own, *others = needs(rule, policy.confidence_of_a_look)
-    flips, of = _COUNTED.get((rule.rate.name, rule.at_most), ("", ""))
+    flips, of = words.COUNTED.get((rule.rate.name, rule.at_most), ("", ""))
     each = "" if rule.by is None else " in each cell"
     if not flips or own.rows[0] is None:
         yield _no_number(rule)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from gate.data.identity import UniqueIds
 from gate.data.tables import Table
 from gate.errors import EvidenceError
 from gate.policy.rules import Golden, Policy
+from gate.stories.beside import columns_beside
 from gate.stories.listed import Listed, golden_ids, read_exclusions, some_ids
 from gate.stories.repeats import Questions, names
 from gate.tasks.batch import Answers, Batch, Repeats
@@ -30,6 +31,7 @@ class Rows:
     """A batch without answers. ``counts`` marks the rows that are not excluded, None where none is.
 
     ``retrained`` are the columns of the noise floor, and ``scored`` says that they hold scores beside unknown texts.
+    ``beside`` are columns that flipped rows are shown with.
     """
 
     ids: pa.Array
@@ -43,6 +45,7 @@ class Rows:
     scored: bool = False
     repeats: Repeats | None = None
     counts: NDArray[np.bool_] | None = None
+    beside: pa.RecordBatch | None = None
 
     def batch(self, candidate: Answers, incumbent: Answers | None) -> Batch:
         """The batch with the answers of both models, without the rows that are excluded."""
@@ -58,6 +61,7 @@ class Rows:
             columns=self.columns,
             retrained=tuple(self._again(column, incumbent) for column in self.retrained),
             repeats=self.repeats,
+            beside=self.beside,
         )
         return whole if self.counts is None else whole.only(self.counts)
 
@@ -118,8 +122,13 @@ class HeldOut:
         found = [{"reason": r, "owner": o, "rows": rows} for (r, o), rows in self.excluded_rows.items()]
         return tuple(sorted(found, key=lambda row: (-int(str(row["rows"])), str(row["reason"]), str(row["owner"]))))
 
-    def rows(self, read: pa.RecordBatch, first_row: int, label: pa.Array | None = None) -> Rows:
-        """What the policy makes of a batch; ``label`` overrides the label column, where it stands in another file."""
+    def rows(
+        self, read: pa.RecordBatch, first_row: int, label: pa.Array | None = None, answers: Collection[str] = ()
+    ) -> Rows:
+        """What the policy makes of a batch; ``label`` overrides the label column, where it stands in another file.
+
+        ``answers`` are columns that say nothing of a row itself.
+        """
         holdout = self.policy.holdout
         ids = self.ids(read, first_row)
         listed_by = ids if holdout.id is None else read[holdout.id]  # files list questions, whatever the sample
@@ -150,7 +159,18 @@ class HeldOut:
             scored=self.policy.task.score is not None,
             repeats=repeats,
             counts=counts,
+            beside=read.select(self._beside(read.schema, answers)),
         )
+
+    def _beside(self, schema: pa.Schema, answers: Collection[str]) -> list[str]:
+        """The columns that a flipped row shows, those that the policy speaks of first."""
+        first = (*self._slices.columns, *self.policy.task.columns.values())
+        return columns_beside(schema, first, {str(self.policy.holdout.label), *self.not_features, *answers})
+
+    def columns(self, schema: pa.Schema) -> list[str]:
+        """The columns that :meth:`rows` looks at, of those that there are, in their order."""
+        looked_at = {*self.wanted.values(), *self._beside(schema, ())}
+        return [name for name in schema.names if name in looked_at]
 
     def ids(self, read: pa.RecordBatch, first_row: int) -> pa.Array:
         """What names each row of a batch: the id, with the sample number where there is one; else the row number."""
@@ -175,11 +195,27 @@ class HeldOut:
         if self.id_columns:
             ids.check(lambda: (self.ids(read, 0) for read in table.batches(rows, self.id_columns)))
 
+    def part(self) -> tuple[dict[tuple[str, str], int], list[NDArray[np.int64]]]:
+        """What was seen so far: how many rows are excluded, by reason and owner, and which listed ids were there."""
+        return dict(self.excluded_rows), [listed.part() for listed in self._listed]
+
+    def take(self, part: tuple[dict[tuple[str, str], int], list[NDArray[np.int64]]]) -> None:
+        """Add what was seen elsewhere, in other rows."""
+        excluded, seen = part
+        for told, rows in excluded.items():
+            self.excluded_rows[told] = self.excluded_rows.get(told, 0) + rows
+        for listed, places in zip(self._listed, seen, strict=True):
+            listed.take(places)
+
     def finish(self) -> None:
         """EvidenceError for ids of a golden set or of the exclusions that the held-out set does not have."""
-        for listed in (*self._golden.values(), self._exclusions.ids):
-            if listed is not None:
-                listed.finish()
+        for listed in self._listed:
+            listed.finish()
+
+    @property
+    def _listed(self) -> list[Listed]:
+        every = (*self._golden.values(), self._exclusions.ids)
+        return [listed for listed in every if listed is not None]
 
     def _counting(self, ids: pa.Array) -> NDArray[np.bool_] | None:
         if self._exclusions.ids is None:

@@ -54,6 +54,14 @@ class Listed:
         """Which rows of a batch are listed."""
         return np.asarray(pc.is_valid(self.places(ids)).to_numpy(zero_copy_only=False))
 
+    def part(self) -> NDArray[np.int64]:
+        """Which ids were seen so far, by their places in the file."""
+        return np.flatnonzero(self.seen)
+
+    def take(self, places: NDArray[np.int64]) -> None:
+        """Add ids that were seen elsewhere, in other rows."""
+        self.seen[places] = True
+
     def finish(self) -> None:
         """EvidenceError for ids that no batch had."""
         absent = np.flatnonzero(~self.seen)

@@ -52,7 +52,7 @@ def log(judged: Judgement, registry: Registry, *, experiment: str | None, tag: b
             name=f"gate: {decision.verdict.value} {candidate.uri}",
             experiment=experiment,
             params={**_params(decision), **number},
-            tags={**_tags(decision), **_tables_tag(judged)},
+            tags={**_tags(decision), **_tables_tag(judged), **_remembered(judged)},
             metrics=metrics(decision),
             model_id=candidate.model_id,
             dataset_name=decision.provenance.holdout.uri,
@@ -149,6 +149,11 @@ def _tags(decision: Decision) -> dict[str, str]:
     }
 
 
+def _remembered(judged: Judgement) -> dict[str, str]:
+    """Whose answers were known from before: of the run, not of the decision, which is the same either way."""
+    return {"gate.remembered": ", ".join(judged.remembered)} if judged.remembered else {}
+
+
 def _reports(judged: Judgement) -> dict[str, bytes]:
     kept = (WRITERS[form](judged.decision, judged.samples) for form in KEPT)
     return {name: text for files in kept for name, text in files.items()}
@@ -179,9 +184,9 @@ def tables(judged: Judgement) -> dict[str, bytes]:
 
 
 def _flipped(samples: Sequence[FlippedRow]) -> list[dict[str, Any]]:
-    columns = ("kind", "id", "label", "incumbent", "candidate", "incumbent_confidence", "candidate_confidence")
+    columns = ("kind", "id", "label", "incumbent", "candidate", "incumbent_confidence", "candidate_confidence", "cost")
     harm_first = sorted(samples, key=lambda row: row.kind != "negative")
-    return [{name: getattr(row, name) for name in columns} for row in harm_first]
+    return [{**{name: getattr(row, name) for name in columns}, "golden": row.golden or None} for row in harm_first]
 
 
 def _cell(cell: CellRow) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from gate.registry.manifest import model_digest
 from gate.registry.moves import History, read_history
 from gate.registry.refusal import Refused, RefusedAsStale
 from gate.registry.registry import Registry, Standing
-from gate.stories.decide import Progress
+from gate.stories.counting import Progress
 from gate.stories.log import describe
 
 Remark = Callable[[str, bool], None]

@@ -128,7 +128,7 @@ class OneTable:
                 Answers.of(read[column], _scored(read, self._scores.get(f"score of {role}")))
                 for role, column in (("incumbent", self._incumbent), ("candidate", self._candidate))
             ]
-            kept = held_out.rows(read, first)
+            kept = held_out.rows(read, first, answers=(self._incumbent, self._candidate, *self._scores.values()))
             if held_out.id_columns:
                 ids.update(kept.ids, first)
             first += read.num_rows
@@ -185,7 +185,8 @@ class TwoTables:
             own = None if self._score is None else self._score.incumbent
             incumbent = Answers.of(read[self._prediction], _scored(read, own))
             label = None if self._columns.label is None else self._label(read, matched, first)
-            yield self._columns.held_out.rows(read, first, label).batch(candidate, incumbent)
+            answers = {self._prediction, *self._columns.scores("incumbent").values()}
+            yield self._columns.held_out.rows(read, first, label, answers).batch(candidate, incumbent)
             first += read.num_rows
 
     def _read_candidate(self, rows: int) -> pa.Table:

@@ -25,7 +25,7 @@ from gate.registry.address import inner, scheme_of
 from gate.registry.moves import read_history
 from gate.registry.refusal import Refused
 from gate.registry.registry import Registry
-from gate.stories.decide import Progress, nothing
+from gate.stories.counting import Progress, nothing
 from gate.stories.holdout import HeldOut
 from gate.stories.move import Remark, Wanted, carry_out, person, require_files, silence, unspent
 

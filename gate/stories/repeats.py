@@ -120,7 +120,7 @@ def _following(repeats: list[Repeats]) -> NDArray[np.int64]:
     first = np.flatnonzero(np.append(True, asked[1:] != asked[:-1]))
     times = np.diff(np.append(first, len(asked)))
     if (times < 2).any():
-        values = repeats[0].question.values
+        values = repeats[-1].question.values  # the vocabulary grew with the batches
         once = asked[first[times < 2]]
         raise EvidenceError(
             f"{len(once)} question{' was' if len(once) == 1 else 's were'} asked once only"

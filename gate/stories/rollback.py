@@ -22,7 +22,7 @@ from gate.errors import ConflictError, EvidenceError, Problem, did_you_mean
 from gate.registry.moves import History
 from gate.registry.refusal import Refused
 from gate.registry.registry import Registry, Standing
-from gate.stories.decide import Progress, nothing
+from gate.stories.counting import Progress, nothing
 from gate.stories.move import Remark, Wanted, carry_out, person, recorded, require_files, silence, version
 
 

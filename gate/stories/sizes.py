@@ -18,7 +18,7 @@ from gate.data.identity import UniqueIds
 from gate.data.tables import Table, open_table
 from gate.policy.rules import Policy, Rule
 from gate.stories.columns import with_columns
-from gate.stories.decide import counted
+from gate.stories.counting import counted
 from gate.stories.holdout import HeldOut
 from gate.tasks.batch import Answers, Batch, Classes
 from gate.tasks.classification import Classification, Reading

@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -126,3 +127,52 @@ def test_where_the_rows_are_known_beforehand_the_time_left_is_told(asked: list[o
     shown = STEERING.sub(b"", seen).decode()
 
     assert re.search(r"counting .* of 60,000 rows  [\d,]+ rows/s, \d+ s left", shown)
+
+
+@pytest.fixture
+def digits_policy(tmp_path: Path) -> Path:
+    path = tmp_path / "digits.yaml"
+    path.write_text(
+        "version: 1\nname: digits\nholdout: {id: row, label: digit}\nrules: [{id: few, rate: nfr, at_most: 3%}]\n"
+    )
+    return path
+
+
+@pytest.fixture
+def with_many_files(sqlite_registry: str, tmp_path: Path) -> str:
+    """A copy of the registry with a version 4: version 3 with so many files beside it that copying takes a while."""
+    import mlflow
+
+    shutil.copy(sqlite_registry.removeprefix("sqlite:///"), tmp_path / "mlflow.db")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client = mlflow.MlflowClient(uri, uri)
+    files = Path(client.get_model_version_download_uri("digits", "3").removeprefix("file://"))
+    shutil.copytree(files, tmp_path / "large")
+    (tmp_path / "large" / "more").mkdir()
+    for number in range(6000):
+        (tmp_path / "large" / "more" / f"{number}.bin").write_bytes(bytes(4096))
+    client.create_model_version("digits", source=(tmp_path / "large").as_uri())
+    return uri
+
+
+def test_a_check_shows_what_arrives_what_is_scored_and_what_is_counted_with_rate_and_time_left(
+    with_many_files: str, digits_policy: Path, tmp_path: Path
+) -> None:
+    import pandas as pd
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    some = pd.DataFrame(pixels, columns=[f"pixel_{i}" for i in range(64)]).assign(digit=labels)[600:]
+    many = pd.concat([some] * 20, ignore_index=True)
+    many.assign(row=range(len(many))).to_parquet(tmp_path / "holdout.parquet")
+    code, seen = on_pty(
+        "check", "--model", "digits", "--candidate", "4", "--incumbent", "1", "--data", tmp_path / "holdout.parquet",
+        "--policy", digits_policy, "--tracking-uri", with_many_files, "--no-log", "--batch-rows", "100", columns=160,
+    )  # fmt: skip
+    shown = STEERING.sub(b"", seen).decode()
+
+    assert code == 0, shown[-2000:]
+    assert re.search(r"downloading the candidate .*[\d.]+ of [\d.]+ MB  [\d.]+ MB/s", shown)
+    assert re.search(r"counting .*[\d,]+ of 23,940 rows  [\d,]+ rows/s, \d+ s left", shown)
+    assert shown.index("downloading the candidate") < shown.index("counting") < shown.index("ALLOWED")
+    assert "counting" not in shown[shown.index("ALLOWED") :]

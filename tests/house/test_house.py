@@ -35,7 +35,7 @@ BROUGHT = {
     "tasks": ("numpy", "pyarrow", "scipy"),
 }
 # What a distribution is called where that is not the name that is imported.
-DISTRIBUTIONS = {"PIL": "pillow", "ruamel": "ruamel.yaml", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"PIL": "pillow", "py4j": "pyspark", "ruamel": "ruamel.yaml", "sklearn": "scikit-learn"}
 
 
 def loaded(code: str) -> set[str]:

@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import gate
+from gate.decisions.record import EarlierRow
 from gate.report.html import page as writer
 from gate.stories.decide import Judgement
 
@@ -153,7 +155,7 @@ def test_with_scripts_off_all_of_it_is_there_but_the_search(
 
 @pytest.mark.parametrize(
     ("name", "scheme"),
-    [("demo", "light"), ("demo", "dark"), ("adult", "light"), ("adult", "dark"), ("imagenet", "light")],
+    [(name, scheme) for name in PAGES for scheme in ("light", "dark")],
 )
 def test_axe_finds_nothing_serious(name: str, scheme: str, chromium: Any, pages: Callable[[str], Path]) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
@@ -161,6 +163,32 @@ def test_axe_finds_nothing_serious(name: str, scheme: str, chromium: Any, pages:
         found = axe.run(page).response["violations"]
     worse = [one for one in found if one["impact"] in ("serious", "critical")]
     assert [(one["id"], one["nodes"][0]["html"][:200]) for one in worse] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_trend_of_twenty_versions_fits_a_phone_and_axe_finds_nothing(
+    scheme: str, chromium: Any, tmp_path: Path
+) -> None:
+    from report_cases import RULES, pets
+
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
+    (tmp_path / "policy.yaml").write_text(
+        "version: 1\nname: x\nholdout: {id: id, label: y, slices: {site: {column: site}}}\nrules:\n" + RULES
+    )
+    judged = gate.compare(pets(60, 90), policy=tmp_path / "policy.yaml", incumbent="old", candidate="new")
+    row = EarlierRow(
+        1, "2026-01-01T00:00:00Z", "decision", 2, 1, False, "0" * 64, "r", "f" * 64, 0.01, 0.005, 0.02, 0.1, 0.09, 0.11
+    )
+    history = tuple(replace(row, number=at, version=at + 1, previous=at) for at in range(1, 21))
+    (content,) = writer.write(replace(judged.decision, history=history), judged.samples).values()
+    (tmp_path / "page.html").write_bytes(content)
+    with opened(
+        chromium, tmp_path / "page.html", viewport={"width": PHONE, "height": 900}, color_scheme=scheme
+    ) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE
+        assert page.locator("svg.trend circle.dot").count() == 2 * 21
+        found = axe.run(page).response["violations"]
+    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
 
 
 def test_the_keyboard_reaches_the_search_and_it_finds_one_of_1000_classes(
@@ -226,6 +254,38 @@ def test_the_folder_opens_under_a_strict_content_policy(chromium: Any, pages: Ca
     assert page.locator(".badge").evaluate("e => getComputedStyle(e).borderTopWidth") == "2px"
     context.close()
     assert [text for text in complaints if "style" in text or "image" in text] == []
+
+
+@pytest.mark.parametrize("place", ["file", "strict"])
+def test_every_flipped_digit_is_seen(place: str, chromium: Any, pages: Callable[[str], Path]) -> None:
+    """As pictures inside the one page, and as files beside the page of a folder."""
+    file = pages("demo") if place == "file" else pages("demo").with_suffix("") / "index.html"
+    with opened(chromium, file) as page:
+        broken = "[...document.images].filter(i => !(i.complete && i.naturalWidth === 8)).map(i => i.outerHTML)"
+        assert page.evaluate(broken) == []
+        assert page.locator(".flipped img").count() == page.locator(".flipped li").count() > 20
+        assert page.locator(".flipped img").first.get_attribute("alt").startswith("image of digit-")
+
+
+def test_the_keyboard_unfolds_the_columns_of_a_row(chromium: Any, tmp_path: Path) -> None:
+    rows = {
+        "y": ["a"] * 40,
+        "old": ["a"] * 40,
+        "new": ["b"] * 20 + ["a"] * 20,
+        "note": ["what the customer wrote"] * 40,
+    }
+    (tmp_path / "policy.yaml").write_text(
+        "version: 1\nname: x\nholdout: {label: y}\nrules: [{id: few, rate: nfr, at_most: 1%}]\n"
+    )
+    judged = gate.compare(rows, policy=tmp_path / "policy.yaml", incumbent="old", candidate="new")
+    (content,) = writer.write(judged.decision, judged.samples).values()
+    (tmp_path / "page.html").write_bytes(content)
+    with opened(chromium, tmp_path / "page.html") as page:
+        last = page.locator(".flipped li").last
+        assert not last.get_by_text("what the customer wrote").is_visible()
+        last.locator("summary").focus()
+        page.keyboard.press("Enter")
+        assert last.get_by_text("what the customer wrote").is_visible()
 
 
 def test_inside_mlflows_own_ui_it_renders_in_its_sandboxed_frame(

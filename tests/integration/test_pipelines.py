@@ -236,6 +236,30 @@ def test_the_gitlab_component_asks_for_what_the_gate_knows(place: Path, recorder
     assert bash("\n".join(job["script"][1:]), place, {**env, "CODE": "10"}, path=recorder).returncode == 10
 
 
+def test_the_gitlab_component_keeps_to_gitlabs_published_schema(place: Path):
+    """What a pipeline is once GitLab has put the inputs in, by the schema that check-jsonschema brings along."""
+    pytest.importorskip("check_jsonschema", reason="check-jsonschema is not installed")
+    spec, jobs = yaml(ROOT / "templates/gate.yml")
+    given = {name: about.get("default", "given") for name, about in spec["spec"]["inputs"].items()}
+
+    def filled(part: Any) -> Any:  # GitLab does so with the values, once it has read the YAML
+        if isinstance(part, dict):
+            return {name: filled(value) for name, value in part.items()}
+        if isinstance(part, list):
+            return [filled(value) for value in part]
+        return (
+            re.sub(r"\$\[\[ inputs\.(\w+) \]\]", lambda found: given[found[1]], part) if isinstance(part, str) else part
+        )
+
+    pipeline = filled(jobs)
+    broken = {"gate": {**pipeline["gate"], "script": {"not": "a list"}}}
+    for document, code in ((spec, 0), (pipeline, 0), (broken, 1)):
+        (place / ".gitlab-ci.yml").write_text(json.dumps(document))
+        command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.gitlab-ci", ".gitlab-ci.yml"]
+        done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stdout
+
+
 def test_the_jenkins_stage_asks_for_what_the_gate_knows(place: Path, recorder: str):
     text = (ROOT / "ci/Jenkinsfile").read_text()
     script = re.search(r"sh '''(.*?)'''", text, re.DOTALL)

@@ -1,0 +1,96 @@
+"""The local engine as a check uses it: the held-out set is read here, and the models run on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from gate.data.columns import batch_rows
+from gate.data.tables import open_table
+from gate.decisions.record import Contract
+from gate.policy.rules import Policy
+from gate.stories.asking import How, Models, Opened
+from gate.stories.contract import contract_of
+from gate.stories.counting import Progress
+from gate.stories.holdout import HeldOut
+from gate.stories.remembering import Before
+from gate.stories.scoring import Scored, scored
+from gate.stories.sides import Sides
+
+
+class Here:
+    """One held-out set and the models that it is asked of; made by :func:`open_here`.
+
+    ``header`` has the set's name and columns. ``batch_rows`` and ``isolation`` are known after :meth:`scored`, and so
+    is ``remembered``: the versions that were not asked, since their answers were known.
+    """
+
+    def __init__(self, data: str | os.PathLike[str] | Any, how: How, stack: ExitStack) -> None:
+        self.header = open_table(data)
+        self.tools: dict[str, str] = {}
+        self.batch_rows = 0
+        self.isolation = ""
+        self.remembered: tuple[str, ...] = ()
+        self._how, self._stack = how, stack
+        self._models: Models | None = None
+
+    def start(self, candidates: int, incumbents: int) -> None:
+        """Start that many processes, which import while the registry is read."""
+        self._models = Models(self._how, candidates, incumbents, self._stack)
+
+    def contract(self, rules: Policy, *, values: bool) -> tuple[Contract, Before | None]:
+        """The contract as met, and the rows that it was met by."""
+        contract, agreed = contract_of(rules, self.header, values=values)
+        if agreed is None:
+            return contract, None
+        return contract, Before(agreed, "the contract was met by other rows than those scored")
+
+    def scored(
+        self,
+        held_out: HeldOut,
+        sides: Sides,
+        *,
+        before: Before | None,
+        rows: int | None,
+        seed: int,
+        samples: int,
+        progress: Progress,
+    ) -> Scored:
+        """Ask every model, and count every pair, in one pass."""
+        if self._models is None:
+            self.start(len(sides.candidates), len(sides.incumbents))
+        assert self._models is not None
+        progress("loading the models", 0, None)
+        self.batch_rows = rows or batch_rows(self.header)
+        opened: Opened = self._models.open(sides, held_out.policy, self.header, self.batch_rows, before, progress)
+        found = scored(
+            self.header,
+            held_out,
+            sides,
+            opened.models,
+            opened.recorders,
+            rows=self.batch_rows,
+            seed=seed,
+            samples=samples,
+            before=opened.before,
+            notes=opened.notes,
+            progress=progress,
+        )
+        self.isolation, self.remembered = opened.isolation, opened.remembered
+        return found
+
+
+@contextmanager
+def open_here(data: str | os.PathLike[str] | Any, how: How) -> Iterator[Here]:
+    """Open a held-out set: a file or URI, an Arrow table or a DataFrame; all processes end with the block.
+
+    Example::
+
+        with open_here("holdout.parquet", How()) as engine:
+            engine.start(1, 1)
+            found = engine.scored(held_out, sides, before=None, rows=None, seed=0, samples=100, progress=nothing)
+    """
+    with ExitStack() as stack:
+        yield Here(data, how, stack)
