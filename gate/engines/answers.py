@@ -63,6 +63,16 @@ class Model(Protocol):
     @property
     def live(self) -> bool: ...
 
+    @property
+    def network(self) -> bool:
+        """Whether it can reach, or could reach, the network; known when it is ready."""
+        ...
+
+    @property
+    def network_asked(self) -> bool:
+        """Whether it was meant to."""
+        ...
+
     def ready(self) -> ModelInfo:
         """Wait until it can be asked; what it says of itself."""
         ...

@@ -35,6 +35,7 @@ class InProcess:
 
     live = True
     network = True
+    network_asked = True
 
     def __init__(self, role: str) -> None:
         self.role = role

@@ -104,16 +104,13 @@ def isolation(models: Sequence[Model]) -> str:
     """
     if any(isinstance(model, InProcess) for model in models):
         return "in the gate's own process, trusted"
-    workers = [model for model in models if isinstance(model, Worker)]
-    for worker in workers:
-        worker.ready()
-    if not workers:
-        return "no model ran: all answers were kept from before"
-    asked = any(worker.network_asked for worker in workers)
+    for model in models:
+        model.ready()
+    asked = any(model.network_asked for model in models)
     network = {
         (False, False): "without network",
         (True, False): "with network: the system does not let it be turned off",
-    }.get((any(worker.network for worker in workers), asked), "with network, as asked")
+    }.get((any(model.network for model in models), asked), "with network, as asked")
     return f"a worker process for each model, {network}"
 
 

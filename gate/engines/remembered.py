@@ -23,6 +23,9 @@ class Remembered:
 
     def __init__(self, role: str, kept: Kept) -> None:
         self.role = role
+        self.network = kept.network
+        self.network_asked = bool(kept.asked.options.get("network", False))
+        self.offered = kept.offered
         self._kept = kept
         self._answers: Iterator[Answers] = iter(())
         self._told = 0

@@ -15,8 +15,8 @@ from gate.engines.environments import Environment, environment_for
 from gate.engines.local import InProcess, Worker, isolation
 from gate.engines.process import default_threads
 from gate.engines.remembered import Remembered
-from gate.policy.rules import Policy
 from gate.stories.counting import Progress
+from gate.stories.holdout import HeldOut
 from gate.stories.remembering import Before, Remembering, digest_of
 from gate.stories.sides import Side, Sides
 
@@ -67,8 +67,7 @@ class Opened:
     @property
     def isolation(self) -> str:
         """In whose process the models ran; to be asked when they are ready."""
-        live = [model for model in self.models.values() if model.live]
-        return isolation(live or list(self.models.values()))
+        return isolation(list(self.models.values()))
 
 
 class Models:
@@ -92,14 +91,15 @@ class Models:
                 self._started[role] += [self._start(role, None) for _ in range(number)]
 
     def open(
-        self, sides: Sides, rules: Policy, table: Table, rows: int, before: Before | None, progress: Progress
+        self, sides: Sides, held_out: HeldOut, table: Table, rows: int, before: Before | None, progress: Progress
     ) -> Opened:
         """Load every version that must be asked, and find the answers of the others."""
+        rules = held_out.policy
         environments = {side.role: self._environment(side, progress) for side in sides.all}
         sets = rules.task.kind == "multilabel"
-        asked = (
-            {} if rules.holdout.sample else self._asked(sides, environments, rows, sets)
-        )  # asked again, it may differ
+        seen = {"sets": sets, "not_seen": sorted({*held_out.not_features, str(rules.holdout.label)})}
+        # Who is asked several times may answer otherwise each time, and shall.
+        asked = {} if rules.holdout.sample else self._asked(sides, environments, rows, seen)
         if self._remembering is not None and before is None and any(map(self._remembering.any, asked.values())):
             progress("looking for known answers", 0, None)
             before = Before(digest_of(table, rows), "the rows scored are not those that were looked at before")
@@ -121,11 +121,13 @@ class Models:
             tuple(dict.fromkeys(note for environment in environments.values() for note in environment.notes)),
         )
 
-    def _asked(self, sides: Sides, environments: Mapping[str, Environment], rows: int, sets: bool) -> dict[str, Asked]:
+    def _asked(
+        self, sides: Sides, environments: Mapping[str, Environment], rows: int, seen: Mapping[str, Any]
+    ) -> dict[str, Asked]:
         """What the answers of each version rest on; those of which that cannot be said are left out."""
         if self._remembering is None:
             return {}
-        options = {**self._how.torch, "sets": sets, "threads": self._threads, "network": self._how.network}
+        options = {**self._how.torch, **seen, "threads": self._threads, "network": self._how.network}
         found = {
             side.role: self._remembering.asked(side, rows, environments[side.role].digest, options)
             for side in sides.all

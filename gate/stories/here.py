@@ -64,7 +64,7 @@ class Here:
         assert self._models is not None
         progress("loading the models", 0, None)
         self.batch_rows = rows or batch_rows(self.header)
-        opened: Opened = self._models.open(sides, held_out.policy, self.header, self.batch_rows, before, progress)
+        opened: Opened = self._models.open(sides, held_out, self.header, self.batch_rows, before, progress)
         found = scored(
             self.header,
             held_out,

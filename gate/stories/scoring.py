@@ -17,6 +17,7 @@ from gate.data.tables import Table
 from gate.engines.answers import Model
 from gate.engines.cache import Recorder
 from gate.engines.local import ModelInfo, score
+from gate.engines.remembered import Remembered
 from gate.errors import EvidenceError
 from gate.policy.rules import Policy
 from gate.stories.counting import Counted, Counting, Progress
@@ -71,7 +72,11 @@ def scored(
         Pair(candidate, incumbent, rules, infos, seed=seed, samples=samples) for candidate, incumbent in sides.roles
     ]
     crossings = Between(sides.roles) if len(sides.all) > 2 else None
-    told = list(notes)
+    for side in sides.all:
+        _check_offered(models[side.role], reader.offered(infos[side.role]))
+    said = (note for info in infos.values() for note in info.torch.get("notes", ()))
+    told = [*notes, *said]
+    before_asking = len(told)
     asked_once = rules.holdout.sample is None
     answered = score(
         [models[side.role] for side in sides.all], reader.features(), canaries=asked_once, note=told.append
@@ -86,8 +91,10 @@ def scored(
         progress("scoring and counting", pairs[0].counting.rows, table.known_rows)
     counted = tuple(pair.counting.finish() for pair in pairs)
     reader.finish(before)
-    for role, recorder in recorders.items():
-        recorder.keep(infos[role], reader.offered(infos[role]), reader.digest)
+    if len(told) == before_asking:  # answers that are near ties are another time's to give again
+        for role, recorder in recorders.items():
+            network = models[role].network
+            recorder.keep(infos[role], reader.offered(infos[role]), reader.digest, network=network)
     return Scored(
         counted,
         infos,
@@ -96,6 +103,16 @@ def scored(
         None if crossings is None else crossings.found,
         tuple(dict.fromkeys(told)),
     )
+
+
+def _check_offered(model: Model, offered: tuple[str, ...]) -> None:
+    """EvidenceError where answers are known to other columns than the model would be sent now."""
+    if isinstance(model, Remembered) and model.offered != offered:
+        raise EvidenceError(
+            "its answers are known for other columns than it would be sent now",
+            where=f"{model.role} model",
+            hint="run again with --no-cache",
+        )
 
 
 class Pair:

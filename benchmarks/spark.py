@@ -1,0 +1,153 @@
+"""What does Spark's pass cost, next to two bare passes of `mlflow.pyfunc.spark_udf` over the same rows?
+
+Run::
+
+    python benchmarks/spark.py [ROWS ...]        (100000 and 1000000 where none are given)
+
+For local[1] and local[2], each in a process of its own: two scikit-learn pipelines, 50 columns, Parquet files.
+Bare: ``df.select(udf)`` written to nowhere, once for each model. Ours: the pass that scores, counts and digests, from
+the asking of the models on (the ids' job is listed apart, since two bare passes check nothing). Best of some rounds,
+alternating, after one that warms all workers up. Prints seconds, the ratio, and the microseconds of a core for a row;
+and stops where the counts are not those of the two models called in this process.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+COLUMNS = 50
+FILES = 8
+ROUNDS = 3
+NAMES = [f"f{i}" for i in range(COLUMNS)]
+POLICY = """
+version: 1
+name: benchmark
+holdout: {id: id, label: y}
+rules:
+  - {id: few-flips, rate: nfr, at_most: 50%}
+"""
+
+
+def made(rows: int, folder: Path) -> None:
+    """Rows as a folder of files, and two models that were trained on others."""
+    import mlflow.sklearn
+    from mlflow.models import infer_signature
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    weights = np.random.default_rng(0).normal(size=COLUMNS)
+
+    def some(number: int, seed: int) -> tuple[pd.DataFrame, Any]:
+        chance = np.random.default_rng(seed)
+        x = chance.normal(size=(number, COLUMNS))
+        return pd.DataFrame(x, columns=NAMES), (x @ weights + chance.normal(size=number) * 3 > 0).astype(np.int64)
+
+    (folder / "rows").mkdir()
+    for file in range(FILES):
+        x, y = some(rows // FILES, 100 + file)
+        ids = np.arange(len(x)) + file * (rows // FILES)
+        x.assign(id=ids, y=y).to_parquet(folder / "rows" / f"{file}.parquet", row_group_size=50_000)
+    for role, number in (("candidate", 4000), ("incumbent", 400)):
+        x, y = some(number, number)
+        model = make_pipeline(StandardScaler(), LogisticRegression()).fit(x, y)
+        signature = infer_signature(x.head(), y[:5])
+        mlflow.sklearn.save_model(model, str(folder / role), signature=signature, pip_requirements=["scikit-learn"])
+
+
+def expected(folder: Path) -> list[int]:
+    """Both right, negative, positive, both wrong: by hand."""
+    import mlflow.sklearn
+
+    new, old = (mlflow.sklearn.load_model(str(folder / role)) for role in ("candidate", "incumbent"))
+    total = np.zeros(4, dtype=np.int64)
+    for file in sorted((folder / "rows").glob("*.parquet")):
+        frame = pd.read_parquet(file)
+        right = [model.predict(frame[NAMES]) == frame["y"] for model in (old, new)]
+        total += np.bincount((~right[0]).to_numpy() * 2 + (~right[1]).to_numpy(), minlength=4)
+    return [int(number) for number in total]
+
+
+def measured(master: str, folder: Path) -> dict[str, Any]:
+    """Seconds of all rounds, in one session."""
+    import mlflow.pyfunc
+    from pyspark.sql import functions as F  # noqa: N812
+
+    from gate.data.spark import check_ids
+    from gate.policy.load import parse_policy
+    from gate.registry.refs import ModelRef
+    from gate.stories import cluster as story
+    from gate.stories.cluster import open_cluster
+    from gate.stories.holdout import HeldOut
+    from gate.stories.sides import Side, Sides
+
+    rules = parse_policy(POLICY, "benchmark.yaml")
+    new, old = (Side(role, ModelRef(role), folder / role, role) for role in ("candidate", "incumbent"))
+    found: dict[str, Any] = {"bare": [], "gate": [], "ids": []}
+    with open_cluster(folder / "rows", master=master) as cluster:
+        session = cluster._started.session
+        frame = session.read.parquet(str(folder / "rows"))
+        story.check_ids = lambda *_: None  # type: ignore[assignment]  # timed apart
+        udfs = [
+            mlflow.pyfunc.spark_udf(session, str(side.folder), result_type="long", env_manager="local")
+            for side in (new, old)
+        ]
+        for _ in range(ROUNDS + 1):
+            start = time.perf_counter()
+            for udf in udfs:
+                frame.select(udf(F.struct(*NAMES))).write.format("noop").mode("overwrite").save()
+            found["bare"].append(time.perf_counter() - start)
+            start = time.perf_counter()
+            scored = cluster.scored(HeldOut(rules), Sides((new,), (old,)), before=None, rows=None, seed=0, samples=100)
+            found["gate"].append(time.perf_counter() - start)
+            start = time.perf_counter()
+            check_ids(cluster._frame, ["id"])
+            found["ids"].append(time.perf_counter() - start)
+    counts = scored.counted[0].table.overall
+    found["counts"] = [int(counts.both_right), int(counts.negative), int(counts.positive), int(counts.both_wrong)]
+    return found
+
+
+def main(sizes: list[int]) -> None:
+    """Print a row of the table for each master and size."""
+    warnings.simplefilter("ignore")
+    print("| master | rows | two bare passes, s | the gate's pass, s | ratio | µs of a core for a row | ids, s |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for rows in sizes:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            made(rows, folder)
+            by_hand = expected(folder)
+            for cores in (1, 2):
+                command = [sys.executable, __file__, "--measure", f"local[{cores}]", name]
+                done = subprocess.run(command, capture_output=True, text=True)
+                if done.returncode:
+                    raise SystemExit(done.stderr)
+                found = json.loads(done.stdout.splitlines()[-1])
+                if found["counts"] != by_hand:
+                    raise SystemExit(f"the counts are {found['counts']}, and by hand {by_hand}")
+                bare, gate, ids = (min(found[what][1:]) for what in ("bare", "gate", "ids"))
+                each = gate * cores / rows * 1e6
+                print(
+                    f"| `local[{cores}]` | {rows:,} | {bare:.1f} | {gate:.1f} | {gate / bare:.2f} | {each:.0f} |"
+                    f" {ids:.1f} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--measure"]:
+        warnings.simplefilter("ignore")
+        print(json.dumps(measured(sys.argv[2], Path(sys.argv[3]))))
+    else:
+        main([int(size) for size in sys.argv[1:]] or [100_000, 1_000_000])

@@ -1,0 +1,126 @@
+"""A model as Spark's Python workers run it: an MLflow model around another one, asked as ``worker.py`` asks it.
+
+``mlflow.pyfunc.spark_udf`` turns whatever a model answers into the type that it was told: nothing becomes the text
+``None``, rows in another order go unnoticed, whole numbers of some widths are dropped. So the model that it is given is
+this one. It loads the real one, casts its input, and refuses what its answer must not be, with the functions of the
+local engine; its own answers are of the one type that was found before.
+
+This file is copied beside ``worker.py`` into the folder that Spark distributes, as a package ``gate_model``, and stands
+alone like it: in an environment of the model's own there is no ``gate``.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from . import worker
+
+TOLD = "gate.json"
+MODEL = "model"
+MARK = "gate-model-failed:"
+
+
+class Asked:
+    """The real model, and what is known of it: its ``role``, and the ``form`` of its answers, None to ask for it."""
+
+    def __init__(self, folder: str) -> None:
+        with open(os.path.join(folder, TOLD), encoding="utf-8") as file:
+            told = json.load(file)
+        self._role, self._form = str(told["role"]), told["form"]
+        self._label, self._kept_back = told["label"], set(told["kept_back"])
+        try:
+            self._model = worker.load(os.path.join(folder, MODEL), bool(told["sets"]))
+        except (Exception, SystemExit) as error:  # noqa: BLE001  foreign code may raise anything
+            raise self._failed("loading it", error) from None
+
+    def predict(self, rows: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
+        """The answers to some rows; what the model and its answers are, as JSON for each row, where that is asked."""
+        try:
+            batch = pa.RecordBatch.from_pandas(rows, preserve_index=False)
+            if self._form is None:
+                return [self._about(batch)] * len(rows)
+            answer = worker.predict(self._model, batch)
+            form = form_of(answer)
+            if form != self._form and not (form["type"] == self._form["type"] == "sets"):
+                raise worker.Refusal(
+                    f"answers {in_words(form)} after it answered {in_words(self._form)}",
+                    "predict must return the same kind of answer for every batch",
+                )
+            return answers(answer.column(0), form["type"])
+        except (Exception, SystemExit) as error:  # noqa: BLE001  foreign code may raise anything
+            raise self._failed("predict", error) from None
+
+    def _about(self, batch: pa.RecordBatch) -> str:
+        named = self._model.columns or []
+        seen = [name for name in batch.schema.names if name in named or name not in self._kept_back]
+        if self._label in named:  # whoever asked refuses it for that
+            return json.dumps({"about": self._model.about, "form": None})
+        form = form_of(worker.predict(self._model, batch.select(seen)))
+        return json.dumps({"about": self._model.about, "form": form})
+
+    def _failed(self, stage: str, error: BaseException) -> RuntimeError:
+        told = {"role": self._role, **worker.failure(stage, error)}
+        return RuntimeError(MARK + base64.b64encode(json.dumps(told).encode()).decode())
+
+
+def form_of(answer: pa.RecordBatch) -> dict[str, Any]:
+    """What a batch of answers is: its ``type`` for Spark, how many numbers a row has, and their names.
+
+    >>> form_of(worker.answer_batch(["ham", "spam"], 2))
+    {'type': 'string', 'width': None, 'names': None}
+    """
+    kind = answer.column(0).type
+    metadata = answer.schema.metadata or {}
+    names = json.loads(metadata[b"names"]) if b"names" in metadata else None
+    if pa.types.is_fixed_size_list(kind):
+        return {"type": f"array<{_plain(kind.value_type)}>", "width": kind.list_size, "names": names}
+    return {"type": "sets" if worker.is_list(kind) else _plain(kind), "width": None, "names": names}
+
+
+def _plain(kind: pa.DataType) -> str:
+    if worker.is_text(kind):
+        return "string"
+    if pa.types.is_boolean(kind):
+        return "boolean"
+    return "long" if pa.types.is_integer(kind) else "float" if kind == pa.float32() else "double"
+
+
+def in_words(form: dict[str, Any]) -> str:
+    """The form of answers, for a message.
+
+    >>> in_words({"type": "array<double>", "width": 3, "names": None})
+    'array<double> in 3 columns'
+    """
+    return str(form["type"]) + (f" in {form['width']} columns" if form["width"] else "")
+
+
+def answers(values: pa.Array, kind: str) -> Any:
+    """Answers as MLflow passes them on unchanged. Raises :class:`worker.Refusal` for rows without an answer.
+
+    >>> answers(pa.array([["cat"], []]), "sets")
+    ['["cat"]', '[]']
+    """
+    if kind == "sets":
+        return [json.dumps(row) for row in values.to_pylist()]
+    if values.null_count:
+        raise worker.Refusal(f"predict returned no answer for {values.null_count} rows", worker.ONE_ANSWER)
+    if kind.startswith("array"):
+        rows = values.flatten().to_numpy(zero_copy_only=False).reshape(len(values), values.type.list_size)
+        return pd.DataFrame(rows.astype("int64") if kind == "array<long>" else rows)
+    if kind == "string":
+        return pd.Series(values.to_pylist(), dtype=object)
+    try:
+        return pd.Series(values.cast(pa.int64() if kind == "long" else values.type).to_numpy(zero_copy_only=False))
+    except pa.ArrowInvalid:
+        raise worker.Refusal("predict returned whole numbers beyond 64 bits", worker.ONE_ANSWER) from None
+
+
+def _load_pyfunc(path: str) -> Asked:
+    """What MLflow calls."""
+    return Asked(path)

@@ -1,0 +1,554 @@
+"""Spark on this machine: the same verdicts as the local engine, however the rows are cut.
+
+One session serves all tests, and its Spark is real. The local engine runs in this process, which gives the same answers
+as processes of its own and starts at once.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import mlflow.pyfunc
+import mlflow.sklearn
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from mlflow.models import ModelSignature, infer_signature
+from mlflow.pyfunc.model import PythonModel
+from mlflow.types import ColSpec, Schema
+
+pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'model-update-gate[spark]'")
+if shutil.which("java") is None and not os.environ.get("JAVA_HOME"):
+    pytest.skip("no Java is installed: apt-get install openjdk-17-jre-headless", allow_module_level=True)
+
+from gate.core.outcomes import Value
+from gate.data.spark import open_frame
+from gate.decisions.canonical import samples_to_bytes, to_bytes
+from gate.decisions.record import HoldoutRow, ModelRow
+from gate.engines.spark import Started, spark_session
+from gate.errors import EvidenceError, GateError, UsageError
+from gate.policy.load import parse_policy
+from gate.policy.rules import Policy
+from gate.registry.refs import ModelRef
+from gate.stories import cluster as story
+from gate.stories.asking import How
+from gate.stories.cluster import open_cluster
+from gate.stories.counting import nothing
+from gate.stories.decide import Compared, decided
+from gate.stories.here import open_here
+from gate.stories.holdout import HeldOut
+from gate.stories.scoring import Scored
+from gate.stories.sides import Side, Sides
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+HERE = How(in_process=True, cache=False)
+RULES = "rules:\n  - {id: few-flips, rate: nfr, at_most: 30%}\n"
+SECRETS = {"OPENAI_API_KEY": "sk-of-the-driver", "AWS_SECRET_ACCESS_KEY": "of-the-driver", "DRIVERS_TOKEN": "secret"}
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import this file
+
+
+class Acts(PythonModel):
+    """A model that does what it is told when it is asked."""
+
+    def __init__(self, act: Callable[[Any], Any]) -> None:
+        self.act = act
+
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # MLflow reads the hints
+        return self.act(model_input)
+
+
+def looks_up(column: str) -> Callable[[Any], Any]:
+    """A model whose answers are a column."""
+    return lambda rows: rows[column].to_numpy()
+
+
+def raises(rows: Any) -> Any:
+    raise ValueError("cannot reach postgresql://me:hunter2@db/features")
+
+
+def turns_around(rows: Any) -> Any:
+    return rows["old"][::-1]
+
+
+def knows_nothing(rows: Any) -> Any:
+    return [None if number > 1 else answer for number, answer in zip(rows["x"], rows["old"], strict=True)]
+
+
+def leaves(rows: Any) -> Any:
+    os._exit(0)
+
+
+def tells_names(rows: Any) -> Any:
+    print("written by the model")
+    told = " ".join(sorted(os.environ)) + " " + os.environ.get("MLFLOW_TRACKING_URI", "")
+    return np.where(rows["x"] > 0, told, rows["old"])
+
+
+def sets_of(column: str) -> Callable[[Any], Any]:
+    return lambda rows: [text.split() for text in rows[column]]
+
+
+def probabilities(shift: float) -> Callable[[Any], Any]:
+    def act(rows: Any) -> Any:
+        third = 1 / (1 + np.exp(-(rows["x"].to_numpy() + shift)))
+        return pd.DataFrame({"b": third, "a": 1 - third})
+
+    return act
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Started]:
+    """A session that the gate starts, with secrets around, and that stays active."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SECRETS.items():
+            patch.setenv(name, value)
+        patch.setenv("MLFLOW_TRACKING_URI", "https://me:hunter2@tracking.invalid")
+        # Short jobs are over before Java's second compiler pays.
+        patch.setenv("PYSPARK_SUBMIT_ARGS", "--driver-java-options -XX:TieredStopAtLevel=1 pyspark-shell")
+        with spark_session("local[2]", at_hand=story.__name__) as started:
+            patch.delenv("MLFLOW_TRACKING_URI")
+            started.session.conf.set("spark.sql.shuffle.partitions", "2")
+            yield started
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Saves a model that acts, once for each name; ``columns`` are those of its signature, text where not said."""
+    folder = tmp_path_factory.mktemp("models")
+
+    def save(name: str, act: Callable[[Any], Any], columns: dict[str, str] | None = None) -> Path:
+        path = folder / name
+        if not path.exists():
+            signature = None
+            if columns is not None:
+                signature = ModelSignature(Schema([ColSpec(kind, column) for column, kind in columns.items()]))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                mlflow.pyfunc.save_model(str(path), python_model=Acts(act), pip_requirements=[], signature=signature)
+        return path
+
+    return save
+
+
+def sides(candidates: list[Path], incumbents: list[Path]) -> Sides:
+    def named(role: str, folders: list[Path]) -> tuple[Side, ...]:
+        many = len(folders) > 1
+        return tuple(
+            Side(f"{role} {i}" if many else role, ModelRef(f"models:/m/{role}{i}", "m", i), path, f"{role}{i}")
+            for i, path in enumerate(folders)
+        )
+
+    return Sides(named("candidate", candidates), named("incumbent", incumbents))
+
+
+def policy(holdout: str, more: str = "", rules: str = RULES, folder: Path | None = None) -> Policy:
+    text = f"version: 1\nname: small\nholdout: {holdout}\n{more}{rules}"
+    return parse_policy(text, str((folder or Path("/nowhere")) / "policy.yaml"))
+
+
+def on_spark(
+    data: Any, rules: Policy, of: Sides, parts: int | None = None, samples: int = 20
+) -> tuple[Scored, list[Any]]:
+    """What Spark finds, and the judgement of each pair without its provenance."""
+    with open_cluster(data) as cluster:
+        if parts is not None:
+            cluster._frame = open_frame(cluster._started.session, cluster._frame.rows.repartition(parts))
+        return judged(cluster, rules, of, samples)
+
+
+def on_this_machine(data: Any, rules: Policy, of: Sides, samples: int = 20) -> tuple[Scored, list[Any]]:
+    with open_here(data, HERE) as engine:
+        engine.start(len(of.candidates), len(of.incumbents))
+        return judged(engine, rules, of, samples)
+
+
+def judged(engine: Any, rules: Policy, of: Sides, samples: int) -> tuple[Scored, list[Any]]:
+    held_out = HeldOut(rules)
+    contract, before = engine.contract(rules, values=True)
+    found = engine.scored(held_out, of, before=before, rows=None, seed=3, samples=samples, progress=nothing)
+    told = []
+    for counted in found.counted:
+        compared = Compared(
+            candidate=ModelRow("new"),
+            incumbent=ModelRow("old"),
+            holdout=HoldoutRow("rows", "0" * 64, found.rows, rules.holdout.id, rules.holdout.label),
+            isolation="",
+            batch_rows=1,
+            contract=contract,
+            exclusions=held_out.exclusions,
+            files=held_out.files,
+        )
+        one = decided(
+            rules, counted, compared, seed=3, as_of="2026-01-01", now=datetime(2026, 1, 1, tzinfo=timezone.utc)
+        )
+        told.append((to_bytes(one.decision), samples_to_bytes(one.samples)))
+    if found.crossings is not None:
+        told.append((found.crossings.broken.tolist(), found.crossings.right.tolist()))
+    return found, told
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """400 rows with everything that a policy may speak of."""
+    made = np.random.default_rng(5)
+    rows = 400
+    label = made.choice(["ham", "spam", "None"], rows)
+
+    def mostly(share: float) -> Any:
+        return np.where(made.random(rows) < share, label, made.choice(["ham", "spam", "None"], rows))
+
+    frame = pd.DataFrame(
+        {
+            "id": np.arange(rows) * 3,
+            "y": label,
+            "old": mostly(0.8),
+            "again": mostly(0.8),
+            "new": mostly(0.85),
+            "newer": mostly(0.9),
+            "x": made.normal(size=rows),
+            "age": made.integers(0, 90, rows),
+            "region": made.choice(["n", "s", None], rows),
+            "user": made.integers(0, 60, rows),
+            "times": made.random(rows) + 0.5,
+            "day.of": pd.to_datetime(made.integers(0, 3, rows), unit="D").astype("datetime64[us]"),
+        }
+    )
+    path = tmp_path_factory.mktemp("data") / "small.parquet"
+    frame.to_parquet(path)
+    return path
+
+
+TEXTS = {"old": "string", "new": "string", "newer": "string"}
+
+
+@pytest.mark.fault(
+    45,
+    given="the same rows are judged by the local engine and by Spark, in whatever number of partitions",
+    then="comes to the same judgement, byte for byte",
+    exit_code=None,
+)
+def test_digits_are_judged_as_on_this_machine_and_alike_in_1_2_and_7_partitions(
+    session: Started, tmp_path: Path
+) -> None:
+    from sklearn.datasets import load_digits
+    from sklearn.linear_model import LogisticRegression
+
+    pixels, labels = load_digits(return_X_y=True)
+    frame = pd.DataFrame(pixels, columns=[f"pixel_{i}" for i in range(64)])
+    folders = []
+    for rows in (600, 150):
+        folders.append(tmp_path / str(rows))
+        mlflow.sklearn.save_model(
+            LogisticRegression(max_iter=500).fit(frame[:rows], labels[:rows]),
+            str(folders[-1]),
+            signature=infer_signature(frame.head(), labels[:5]),
+            pip_requirements=["scikit-learn"],
+        )
+    half = np.where(np.arange(len(frame)) % 2, "odd", "even")
+    frame.assign(digit=labels, row=np.arange(len(frame)), half=half)[600:].to_parquet(tmp_path / "rows.parquet")
+    suite = {
+        "type": "expect_column_values_to_be_between",
+        "kwargs": {"column": "digit", "min_value": 0, "max_value": 9},
+    }
+    (tmp_path / "suite.json").write_text(json.dumps({"name": "digits", "expectations": [suite]}))
+    rules = policy(
+        "{id: row, label: digit, contract: suite.json, slices: {half: {column: half}}}",
+        rules=RULES + "  - {id: halves, rate: nfr, by: half, at_most: 5%}\n",
+        folder=tmp_path,
+    )
+    of = sides(folders[:1], folders[1:])
+    _, here = on_this_machine(tmp_path / "rows.parquet", rules, of)
+    found = [on_spark(tmp_path / "rows.parquet", rules, of, parts) for parts in (1, 2, 7)]
+    assert [told for _, told in found] == [here] * 3
+    assert len({one.digest for one, _ in found}) == 1 and {one.rows for one, _ in found} == {1197}
+    assert found[0][0].infos["candidate"].versions["sklearn"]
+
+
+def test_slices_clusters_weights_golden_rows_exclusions_and_noise_are_counted_as_on_this_machine(
+    session: Started, small: Path, saved: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "golden.csv").write_text("id\n" + "".join(f"{3 * i}\n" for i in range(100, 140)))
+    (tmp_path / "out.csv").write_text("id,reason,owner\n0,broken,ann\n3,broken,ann\n9,unclear,bob\n1197,broken,bob\n")
+    rules = policy(
+        "{id: id, label: y, cluster: user, weight: times, exclusions: out.csv, noise_floor: [again], slices:"
+        " {region: {column: region}, ages: {column: age, bins: [18, 65]}, day: {column: day.of},"
+        ' both: {columns: [region, user]}, old_ones: {where: "age >= 65"}}}',
+        rules=RULES
+        + "  - {id: excess, rate: excess_nfr, at_most: 30%}\n  - {id: golden, must_not_regress: golden.csv}\n"
+        + "  - {id: by-region, rate: nfr, by: region, at_most: 60%, severity: warn}\n",
+        folder=tmp_path,
+    )
+    models = [saved(column, looks_up(column), TEXTS) for column in ("new", "newer", "old")]
+    of = sides(models[:2], models[2:])
+    monkeypatch.setattr(story, "gathered", partial(story.gathered, together=2))  # so that some are added in the cluster
+    found, there = on_spark(small, rules, of, parts=7)
+    assert (found.rows, len(found.counted)) == (400, 2)
+    assert there == on_this_machine(small, rules, of)[1]
+
+
+def test_sets_of_labels_probabilities_and_numbers_are_read_as_on_this_machine(
+    session: Started, small: Path, saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    frame = pd.read_parquet(small)
+    made = np.random.default_rng(6)
+    some = ["", "cat", "dog", "cat dog"]
+    frame["sets"] = [text.split() for text in made.choice(some, len(frame))]
+    frame["old_sets"], frame["new_sets"] = made.choice(some, len(frame)), made.choice(some, len(frame))
+    frame["ab"] = np.where(frame["x"] > 0, "b", "a")
+    frame["target"] = frame["x"] * 2
+    frame.to_parquet(tmp_path / "rows.parquet")
+    cases = [
+        (
+            policy("{id: id, label: sets}", "task: {kind: multilabel, classes: [cat, dog]}\n"),
+            sides([saved("new_sets", sets_of("new_sets"))], [saved("old_sets", sets_of("old_sets"))]),
+        ),
+        (
+            policy("{id: id, label: ab}", "task: {kind: classification, classes: [a, b], outputs: probabilities}\n"),
+            sides([saved("close", probabilities(0.1))], [saved("far", probabilities(-0.5))]),
+        ),
+        (
+            policy("{id: id, label: target}", "task: {kind: regression, tolerance: {absolute: 1}}\n"),
+            sides([saved("double", lambda rows: rows["x"].to_numpy() * 1.9)], [saved("as_it_is", looks_up("x"))]),
+        ),
+    ]
+    for rules, of in cases:
+        assert (
+            on_spark(tmp_path / "rows.parquet", rules, of, 3)[1]
+            == on_this_machine(tmp_path / "rows.parquet", rules, of)[1]
+        )
+
+
+def test_answers_asked_again_are_held_against_one_another_wherever_their_rows_lie(
+    session: Started, small: Path, saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    frame = pd.read_parquet(small)
+    frame["try"] = frame.groupby(frame["id"] % 100).cumcount()
+    frame["question"] = [f"q{number % 100}" for number in frame["id"]]
+    frame["y"] = frame.groupby("question")["y"].transform("first")
+    frame.to_parquet(tmp_path / "rows.parquet")
+    rules = policy(
+        "{id: question, label: y, sample: try}", rules=RULES + "  - {id: excess, rate: excess_nfr, at_most: 60%}\n"
+    )
+    of = sides([saved("new", looks_up("new"), TEXTS)], [saved("old", looks_up("old"), TEXTS)])
+    assert (
+        on_spark(tmp_path / "rows.parquet", rules, of, 5)[1] == on_this_machine(tmp_path / "rows.parquet", rules, of)[1]
+    )
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"there is no folder {DATA}")
+def test_imagenet_predictions_and_adult_are_judged_as_on_this_machine(
+    session: Started, saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    names = pq.read_schema(DATA / "imagenet-val-predictions" / "predictions.parquet").names
+    images = pq.read_table(DATA / "imagenet-val-predictions" / "predictions.parquet").slice(0, 10_000).to_pandas()
+    label = next(name for name in names if name in ("label", "y", "target"))
+    models = [
+        name for name in names if name != label and images[name].dtype.kind in "iu" and images[name].nunique() < 1001
+    ]
+    images = images.assign(row_id=np.arange(len(images)))[["row_id", label, *models[:2]]]
+    images.to_parquet(tmp_path / "images.parquet")
+    rules = policy(
+        f"{{id: row_id, label: {label}}}", rules=RULES + "  - {id: each, rate: nfr, by: class, at_most: 90%}\n"
+    )
+    of = sides(*([saved(f"image-{name}", looks_up(name))] for name in models[:2]))
+    assert (
+        on_spark(tmp_path / "images.parquet", rules, of, 3)[1]
+        == on_this_machine(tmp_path / "images.parquet", rules, of)[1]
+    )
+
+    with gzip.open(DATA / "adult" / "adult-test.csv.gz", "rt") as file:
+        people = pd.read_csv(file, header=None, comment="|", skipinitialspace=True)
+    people.columns = [f"c{i}" for i in range(people.shape[1])]
+    people = people.assign(row=np.arange(len(people)), income=people[f"c{people.shape[1] - 1}"].astype(str))
+    people.to_parquet(tmp_path / "people.parquet")
+    rich, poor = sorted(people["income"].unique())[::-1][:2]
+    rules = policy("{id: row, label: income, slices: {work: {column: c1}}}")
+    of = sides(
+        [saved("educated", lambda rows: np.where(rows["c4"].to_numpy() > 11, rich, poor))],
+        [saved("gains", lambda rows: np.where(rows["c10"].to_numpy() > 0, rich, poor))],
+    )
+    assert (
+        on_spark(tmp_path / "people.parquet", rules, of, 2)[1]
+        == on_this_machine(tmp_path / "people.parquet", rules, of)[1]
+    )
+
+
+BROKEN: list[tuple[str, Callable[[Any], Any], str]] = [
+    ("raises", raises, "candidate model: predict raised ValueError: cannot reach postgresql://***@db/features"),
+    ("turns_around", turns_around, "candidate model: predict returned its rows in another order"),
+    ("knows_nothing", knows_nothing, "candidate model: predict returned no answer for "),
+    ("leaves", leaves, "Spark: a Python worker ended without an answer"),
+]
+
+
+@pytest.mark.parametrize(("name", "act", "found"), BROKEN, ids=[name for name, _, _ in BROKEN])
+def test_a_model_that_fails_in_the_cluster_is_an_error_of_that_model(
+    name: str,
+    act: Callable[[Any], Any],
+    found: str,
+    session: Started,
+    small: Path,
+    saved: Callable[..., Path],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    of = sides([saved(name, act)], [saved("old", looks_up("old"), TEXTS)])
+    with pytest.raises(EvidenceError) as caught:
+        on_spark(small, policy("{id: id, label: y}"), of, 2)
+    assert str(caught.value).startswith(found)
+    assert "hunter2" not in str(caught.value)
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.fault(
+    23,
+    given="a model looks for tokens in a Spark session that the gate started on this machine",
+    then="has given it an environment without any, and no tracking URI with a password",
+    exit_code=None,
+)
+def test_models_see_no_token_of_the_driver_and_nothing_that_they_print_is_on_stdout(
+    session: Started, small: Path, saved: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    of = sides([saved("tells", tells_names)], [saved("old", looks_up("old"), TEXTS)])
+    found, _ = on_spark(small, policy("{id: id, label: y}"), of, 2, samples=400)
+    names = max(str(row.candidate) for row in found.counted[0].table.samples if "PATH" in str(row.candidate))
+    assert not any(secret in names for secret in (*SECRETS, "hunter2"))
+    assert capfd.readouterr().out == ""
+    assert os.environ["DRIVERS_TOKEN"] == "secret"
+    assert "an environment without tokens" in session.isolation
+
+
+def changed(small: Path, folder: Path, **columns: Callable[[pd.DataFrame], Value | Any]) -> Path:
+    frame = pd.read_parquet(small)
+    for name, made in columns.items():
+        frame[name] = made(frame)
+    frame.to_parquet(folder / "changed.parquet")
+    return folder / "changed.parquet"
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [
+        (
+            {"id": lambda rows: rows["id"].replace({3: 0, 9: 6})},
+            "4 rows share their id with another row: 0 in 2 rows; 6 in",
+        ),
+        ({"id": lambda rows: rows["id"].where(rows["id"] > 3)}, "2 rows have no id"),
+        ({"y": lambda rows: rows["y"].where(rows["id"] > 3)}, "2 of 400 labels are missing"),
+        ({"user": lambda rows: rows["user"].where(rows["id"] > 3)}, "2 rows of one batch are in no cluster"),
+    ],
+    ids=["twice", "no id", "no label", "no cluster"],
+)
+def test_rows_that_cannot_be_judged_are_refused(
+    columns: Any, found: str, session: Started, small: Path, saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    of = sides([saved("new", looks_up("new"), TEXTS)], [saved("old", looks_up("old"), TEXTS)])
+    with pytest.raises(EvidenceError) as caught:
+        on_spark(changed(small, tmp_path, **columns), policy("{id: id, label: y, cluster: user}"), of, 1)
+    assert found in str(caught.value)
+
+
+def test_listed_ids_that_no_partition_has_and_golden_rows_that_are_excluded_are_refused(
+    session: Started, small: Path, saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "golden.csv").write_text("id\n0\n1\n600\n")
+    of = sides([saved("new", looks_up("new"), TEXTS)], [saved("old", looks_up("old"), TEXTS)])
+    rules = policy("{id: id, label: y}", rules="rules:\n  - {id: g, must_not_regress: golden.csv}\n", folder=tmp_path)
+    with pytest.raises(EvidenceError, match=r"1 of its 3 ids are not in the held-out set \(1\)"):
+        on_spark(small, rules, of, 3)
+
+
+def test_a_contract_that_is_broken_stops_before_any_model_runs(
+    session: Started, small: Path, saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    expectations = [
+        {"type": "expect_column_values_to_be_between", "kwargs": {"column": "age", "max_value": 80}},
+        {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "lable"}},
+    ]
+    (tmp_path / "suite.json").write_text(json.dumps({"name": "people", "expectations": expectations}))
+    of = sides([saved("raises", raises)], [saved("old", looks_up("old"), TEXTS)])
+    with pytest.raises(EvidenceError) as caught:
+        on_spark(small, policy("{id: id, label: y, contract: suite.json}", folder=tmp_path), of)
+    broken, crashed = caught.value.problems
+    assert "broken" in broken.found and "of 400 values are not as expected" in broken.found
+    assert "crashed" in crashed.found
+
+
+def test_without_ids_rows_cannot_be_named_so_spark_refuses(session: Started, small: Path, saved: Any) -> None:
+    with pytest.raises(UsageError, match="rows that have no order have no numbers either") as caught:
+        on_spark(small, policy("{label: y}"), sides([saved("new", looks_up("new"))], [saved("old", looks_up("old"))]))
+    assert "--id COL" in caught.value.problems[0].hint
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "found"),
+    [
+        ("spark:no_such_table", UsageError, "spark:no_such_table: "),
+        ("/no/such/folder", UsageError, "/no/such/folder: "),
+        ("spark:nonsense:/tmp", GateError, "spark:nonsense:/tmp: "),
+    ],
+)
+def test_data_that_are_not_there_are_named(source: str, error: Any, found: str, session: Started) -> None:
+    with pytest.raises(error) as caught, open_cluster(source):
+        pass
+    assert str(caught.value).startswith(found) and "\tat " not in str(caught.value)
+
+
+def test_tables_folders_csv_and_dataframes_are_read(session: Started, small: Path, tmp_path: Path) -> None:
+    spark = session.session
+    rows = spark.read.parquet(str(small))
+    rows.createOrReplaceTempView("held_out")
+    rows.select("id", "y").write.csv(str(tmp_path / "rows.csv"), header=True)
+    rows.write.orc(str(tmp_path / "orc"))
+    schemas = {}
+    for source in ("spark:held_out", small.parent, rows, f"spark:orc:{tmp_path}/orc", tmp_path / "rows.csv"):
+        with open_cluster(source) as cluster:
+            schemas[str(source)] = cluster.header.schema.names
+    assert schemas.pop(str(tmp_path / "rows.csv")) == ["id", "y"]
+    assert {tuple(names) for names in schemas.values()} == {tuple(rows.columns)}
+
+
+def test_options_of_the_local_engine_and_another_master_are_refused(session: Started, small: Path) -> None:
+    with pytest.raises(UsageError, match="--memory: it is of the local engine"), open_cluster(small, How(memory=1)):
+        pass
+    with pytest.raises(UsageError, match=r"a session of local\[2\] is active"), open_cluster(small, master="local[1]"):
+        pass
+
+
+def test_the_digest_of_a_set_of_rows_changes_with_any_value_and_not_with_their_order(
+    session: Started, small: Path
+) -> None:
+    from pyspark.sql import functions as F  # noqa: N812
+
+    from gate.data.spark import digest_of
+
+    frame = open_frame(session.session, small)
+    rows = frame.rows
+
+    def digest(of: Any) -> str:
+        one = open_frame(session.session, of)
+        return digest_of(one).hexdigest(one.columns)
+
+    same = digest(rows)
+    assert same == digest(rows.orderBy(F.desc("id")).repartition(3))
+    others = [
+        rows.withColumn("age", F.when(F.col("id") == 30, 1000).otherwise(F.col("age"))),
+        rows.withColumn("region", F.when(F.col("id") == 30, None).otherwise(F.lit("n"))),
+        rows.where("id != 30"),
+        rows.union(rows.where("id = 30")),
+        rows.withColumnRenamed("age", "years"),
+        rows.withColumn("age", F.col("age").cast("double")),
+    ]
+    assert len({same, *map(digest, others)}) == 1 + len(others)
