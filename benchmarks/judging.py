@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from machine import record
 
 from gate.core.flips import Cells, FlipCounts, FlipTable
 from gate.core.judgement import verdict
@@ -90,10 +91,19 @@ def main() -> None:
 
     judged = best(lambda: verdict(judge(demands.rules, Measured(counted, 0.95))))
     found = best(lambda: list(judge(demands.rules, Measured(counted, 0.95))), 4)
-    size = len(written())
+    size, sealed = len(written()), best(written, 3)
     print(
         f"{cells:,} cells under {len(demands.rules)} rules: {judged:.0f} ms to the verdict, {found:.0f} ms to all"
-        f" findings, {best(written, 3):.0f} ms to a decision of {size / 1e6:.0f} MB"
+        f" findings, {sealed:.0f} ms to a decision of {size / 1e6:.0f} MB"
+    )
+    what = f"{cells:,} cells under {len(demands.rules)} rules"
+    record(
+        "judging",
+        [
+            {"what": f"{what}: to the verdict", "value": judged, "unit": "ms", "at_most": 100.0},
+            {"what": f"{what}: to all findings", "value": found, "unit": "ms"},
+            {"what": f"{what}: to the decision, written", "value": sealed, "unit": "ms", "bytes": size},
+        ],
     )
 
 

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from machine import record
 
 import gate
 from gate.report.writers import FOLDERS, WRITERS
@@ -51,13 +52,20 @@ def main() -> None:
     found = judged(rows, classes)
     print(f"{rows:,} rows, {classes:,} classes: {found.verdict.value}, {len(found.decision.findings):,} findings\n")
     print(f"{'format':<12} {'seconds':>8} {'bytes':>12}")
+    kept = []
     for name, write in {**WRITERS, **FOLDERS}.items():
         taken = []
         for _ in range(3):
             start = time.perf_counter()
             content = write(found.decision, found.samples)
             taken.append(time.perf_counter() - start)
-        print(f"{name:<12} {min(taken):>8.2f} {sum(map(len, content.values())):>12,}")
+        size = sum(map(len, content.values()))
+        print(f"{name:<12} {min(taken):>8.2f} {size:>12,}")
+        what = f"{rows:,} rows, {classes:,} classes: {name}"
+        limits = ({"at_most": 2.0}, {"at_most": 1.0}) if name == "html" else ({}, {})
+        kept.append({"what": what, "value": min(taken), "unit": "s", **limits[0]})
+        kept.append({"what": f"{what}, size", "value": size / 1e6, "unit": "MB", **limits[1]})
+    record("reports", kept)
 
 
 if __name__ == "__main__":

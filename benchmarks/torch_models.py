@@ -30,7 +30,7 @@ import mlflow.pytorch
 import numpy as np
 import pyarrow as pa
 import torch
-from machine import machine
+from machine import machine, record
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from torch import nn
@@ -192,6 +192,14 @@ def main() -> None:
             seconds["gate"].append(gated(asked.model, folders, batches, options, max(1, cores // 2)))
     by_hand, by_gate = min(seconds["bare"]), min(seconds["gate"])
     card = torch.cuda.get_device_name(asked.device) if asked.device != "cpu" else None
+    what = f"{asked.model}, {asked.rows:,} images, {asked.dtype}, on {card or 'the CPU'}"
+    told = {"bare_s": by_hand, "gate_s": by_gate, "images_per_s": 2 * asked.rows / by_gate}
+    if card is None:
+        row = {"what": f"{what}: gate / bare loop", "value": by_gate / by_hand, "unit": "x", "at_most": 1.10, **told}
+        record("torch_models", [row], "torch", "mlflow")
+    else:
+        row = {"what": f"{what}: throughput to a bare loop's", "value": by_hand / by_gate, "unit": "share", **told}
+        record(f"torch_gpu_{asked.dtype}", [{**row, "at_least": 0.9}], "torch", "mlflow", card=card)
     print(
         json.dumps(
             {

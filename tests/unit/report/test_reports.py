@@ -152,7 +152,9 @@ def test_it_says_how_many_looks_are_used_and_what_else_keeps_it_from_being_promo
     )
     told = squeezed(replace(judged, decision=used))
 
-    assert f"Even if it were allowed, it could not be promoted: {because}." in told.partition("What would make it pass")[0]
+    assert (
+        f"Even if it were allowed, it could not be promoted: {because}." in told.partition("What would make it pass")[0]
+    )
     assert "declares 3 looks at this held-out set, and with this one 2 of them are used" in told
 
 
