@@ -3,6 +3,6 @@
 
 def main() -> None:
     """The ``gate`` command."""
-    from gate.cli.app import run
+    from gate.cli.app import leave, run
 
-    raise SystemExit(run())
+    leave(run())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -108,6 +110,23 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         _hang_up()
         return int(ExitCode.INTERNAL)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code, after all that is registered for its end.
+
+    Without what Python does then: to take thousands of modules apart, one by one, takes it a second.
+    """
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # closed, gone, or never there
+            code = code or int(ExitCode.INTERNAL)
+    os._exit(code)
 
 
 def _hang_up() -> None:

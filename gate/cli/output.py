@@ -37,8 +37,10 @@ def show_each(judged: Sequence[Judgement], form: str, reports: Sequence[Wanted],
     """Write the results of several pairs, and return the exit code of the worst of them."""
     from gate.report.several import FORMATS, worst
 
+    sides = [(one.decision.provenance.candidate, one.decision.provenance.incumbent) for one in judged]
+    whole = len({row.name for pair in sides for row in pair if row is not None}) > 1
     for one in judged:
-        write_reports([report.of(one.decision) for report in reports], one.decision, one.samples)
+        write_reports([report.of(one.decision, whole) for report in reports], one.decision, one.samples)
     sys.stdout.flush()
     sys.stdout.buffer.write(FORMATS[form]([(one.decision, one.samples) for one in judged]))
     sys.stdout.flush()

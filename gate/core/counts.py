@@ -176,7 +176,8 @@ def count_by(column: Codes, bits: NDArray[np.uint8]) -> Cells:
     """Count units by the cell that ``column`` puts them in (-1: in none) and their three ``bits``."""
     cells = len(column.values)
     joint = _room(len(bits))
-    np.left_shift(column.codes, 3, out=joint)
+    np.copyto(joint, column.codes)  # first: codes of narrow integers would overflow
+    np.left_shift(joint, 3, out=joint)
     joint += bits + np.uint8(8)  # as in cells_and_bits
     counted = np.bincount(joint, minlength=(cells + 1) * 8).reshape(cells + 1, 8)
     return Cells(tuple(column.values), _five(counted[1:]))

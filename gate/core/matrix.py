@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gate.core.counts import grown, unite
 from gate.core.outcomes import Codes, Value
+from gate.errors import EvidenceError
 
 Key = tuple[Value, Value, Value]
 
@@ -113,11 +114,15 @@ def _typed(key: Key) -> tuple[Any, ...]:
 
 
 def _packed(codes: Iterable[_Numbers]) -> _Numbers:
-    """Three positions as one number; ValueError where there are too many values for that."""
+    """Three positions as one number; EvidenceError where there are too many values for that."""
     label, incumbent, candidate = codes
     largest = max((int(code.max()) for code in (label, incumbent, candidate) if code.size), default=0)
     if largest >= _MOST:
-        raise ValueError(f"a flip matrix has at most {_MOST:,} values")
+        raise EvidenceError(
+            f"more than {_MOST:,} different labels and answers",
+            where="held-out set",
+            hint="classes that hardly any two rows share are no classes: is the task another one?",
+        )
     return (label << (2 * _BITS)) | (incumbent << _BITS) | candidate
 
 

@@ -33,6 +33,13 @@ _FORMATS = {
 _OPTIONS: Mapping[str, Mapping[str, str]] = {"csv": {"header": "true", "inferSchema": "true"}}
 _ONE_WORD = "boolean", "tinyint", "smallint", "int", "bigint", "float", "double", "date", "timestamp", "timestamp_ntz"
 _SHOWN = 5
+_MOMENT = "yyyy-MM-dd'T'HH:mm:ss.SSSSSS"  # as fine as Spark keeps it
+_AS_TEXT = {
+    "ignoreNullFields": "false",
+    "timeZone": "UTC",
+    "timestampFormat": _MOMENT,
+    "timestampNTZFormat": _MOMENT,
+}
 
 
 @dataclass(frozen=True)
@@ -159,7 +166,7 @@ def with_digest(rows: Any) -> Any:
         elif kind == "string" or kind.startswith(("varchar", "char")) or kind == "binary":
             part = F.sha2(of.cast("binary"), 256)
         else:
-            told = F.to_json(F.struct(of.alias("of")), {"ignoreNullFields": "false", "timeZone": "UTC"})
+            told = F.to_json(F.struct(of.alias("of")), _AS_TEXT)
             part = F.sha2(told.cast("binary"), 256)
         parts.append(F.coalesce(F.when(of.isNull(), F.lit("-")).otherwise(part), F.lit("-")))
     whole = F.concat_ws(",", *parts) if parts else F.lit("")

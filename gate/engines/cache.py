@@ -56,12 +56,8 @@ class Asked:
 class Kept:
     """One entry that was found whole: what the model said of itself, and its answers, batch by batch."""
 
-    def __init__(
-        self, asked: Asked, info: ModelInfo, offered: tuple[str, ...], rows: int, network: bool, file: IO[bytes]
-    ) -> None:
-        self.asked = asked
+    def __init__(self, info: ModelInfo, offered: tuple[str, ...], rows: int, file: IO[bytes]) -> None:
         self.info = info
-        self.network = network
         self.offered = offered
         self.rows = rows
         self._file = file
@@ -131,7 +127,7 @@ class Cache:
             if _sha256(file) != told["sha256"]:
                 raise ValueError("its answers were changed")
             info = ModelInfo.from_json(role, told["info"])
-            kept = Kept(asked, info, tuple(told["offered"]), told["rows"], told["network"], file)
+            kept = Kept(info, tuple(told["offered"]), told["rows"], file)
             os.utime(note)
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
             file.close()
@@ -212,16 +208,12 @@ class Recorder:
         except (OSError, pa.ArrowException, ValueError, TypeError):
             self.discard()
 
-    def keep(self, info: ModelInfo, offered: tuple[str, ...], holdout: str, *, network: bool = False) -> None:
-        """Make an entry of what was taken, for the held-out set with this digest.
-
-        ``network`` says whether the model could reach it.
-        """
+    def keep(self, info: ModelInfo, offered: tuple[str, ...], holdout: str) -> None:
+        """Make an entry of what was taken, for the held-out set with this digest."""
         if self._given_up or self._path is None:
             return
         told = {
             "rows": self._rows,
-            "network": network,
             "offered": list(offered),
             "info": {name: value for name, value in asdict(info).items() if name != "role"},
         }

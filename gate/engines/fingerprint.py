@@ -7,41 +7,74 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+from gate.engines.environment import worker_environment
 
 _MOST_SOURCES = 50_000
 _ABSOLUTE = re.compile(r"""['"](/[^'"\n]+)['"]""")
+_OF_A_RUN = ("HOME", "TMPDIR", "PATH")  # other each time, or where programs are that no model should need
+_CARDS = "/proc/driver/nvidia/gpus"
 
 
-def fingerprint() -> str | None:
-    """SHA-256 of the running interpreter's environment: Python, the machine's kind, and every installed distribution.
+def fingerprint(python: Path | None = None, parent: Mapping[str, str] | None = None) -> str | None:
+    """SHA-256 of an environment: Python, the machine's kind and its GPUs, what models see of the variables of
+    ``parent`` (default: those of this process), and everything that is installed.
 
-    Distributions are known by name and version, as their folders say; what is installed to be edited in place is known
-    by the size and time of every file. None where that is too much to look at: then nothing can be said.
+    ``python`` is the interpreter of another environment, default the running one. Distributions are known by the names
+    of their folders, which hold the version, single modules by their size and time, and what is installed to be edited
+    in place by the size and time of every file. None where that is too much to look at: then nothing can be said.
 
     >>> fingerprint() == fingerprint()
     True
     """
-    told = hashlib.sha256(f"{sys.version}\n{platform.machine()}\n{platform.system()}\n".encode())
-    for seen, line in enumerate(_lines()):
-        if seen >= _MOST_SOURCES:
+    seen = worker_environment(os.environ if parent is None else parent, home="", threads=1)
+    variables = sorted((name, value) for name, value in seen.items() if name not in _OF_A_RUN)
+    told = hashlib.sha256(f"{sys.version}\n{platform.machine()}\n{platform.system()}\n{variables}\n".encode())
+    for number, line in enumerate([*_cards(), *_lines(_folders(python))]):
+        if number >= _MOST_SOURCES:
             return None
         told.update(f"{line}\n".encode("utf-8", "surrogatepass"))
     return told.hexdigest()
 
 
-def _lines() -> Iterator[str]:
-    for folder in sorted({os.path.realpath(place) for place in sys.path if "-packages" in place}):
+def _folders(python: Path | None) -> list[str]:
+    """Where an interpreter's packages are."""
+    if python is None:
+        return sorted({os.path.realpath(place) for place in sys.path if "-packages" in place})
+    home = python.parent.parent
+    return [str(home / "pyvenv.cfg"), *map(str, home.glob("lib*/python*/site-packages"))]
+
+
+def _cards() -> Iterator[str]:
+    """The GPUs of this machine, by the model that their driver names."""
+    try:
+        cards = sorted(os.listdir(_CARDS))
+    except OSError:
+        return
+    for card in cards:
         try:
-            names = sorted(os.listdir(folder))
+            yield Path(_CARDS, card, "information").read_text("utf-8", "replace").splitlines()[0]
+        except (OSError, IndexError):
+            yield card
+
+
+def _lines(folders: Sequence[str]) -> Iterator[str]:
+    for folder in folders:
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except NotADirectoryError:
+            yield Path(folder).read_text("utf-8", "replace")
+            continue
         except OSError:
             continue
-        for name in names:
-            if name.endswith((".dist-info", ".egg-info", ".egg-link")):
-                yield name
-            if name.endswith((".pth", ".egg-link")) or name.startswith("__editable__"):
-                yield from _edited(Path(folder, name))
+        for entry in entries:
+            if entry.name == "__pycache__":
+                continue
+            yield entry.name if entry.is_dir() else _told_of(entry.path)
+            if entry.name.endswith((".pth", ".egg-link")) or entry.name.startswith("__editable__"):
+                yield from _edited(Path(entry.path))
 
 
 def _edited(pointer: Path) -> Iterator[str]:
@@ -50,8 +83,11 @@ def _edited(pointer: Path) -> Iterator[str]:
         text = pointer.read_text("utf-8", "replace")
     except OSError:
         return
-    lines = [line.strip() for line in text.splitlines()]
-    for root in sorted({line for line in lines if line.startswith("/")} | set(_ABSOLUTE.findall(text))):
+    named = set(_ABSOLUTE.findall(text))
+    for line in map(str.strip, text.splitlines()):
+        if line and not line.startswith(("#", "import ", "import\t")) and pointer.suffix != ".py":
+            named.add(os.path.join(pointer.parent, line))
+    for root in sorted(named):
         if os.path.isfile(root):
             yield _told_of(root)
         for folder, folders, files in os.walk(root):

@@ -51,7 +51,7 @@ def score(
     *,
     canaries: bool = True,
     note: Callable[[str], object] = silent,
-) -> Iterator[tuple[Item, list[Answers]]]:
+) -> Generator[tuple[Item, list[Answers]], None, None]:
     """Every model's answers to every batch of features, in the order of the batches and of the models.
 
     ``models`` are loaded (:meth:`Worker.load`), any number and mix of them, and serve one call. The item that goes with

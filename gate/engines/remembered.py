@@ -20,11 +20,10 @@ class Remembered:
     """
 
     live = False
+    network = network_asked = False  # answers of a model that could reach it are not kept
 
     def __init__(self, role: str, kept: Kept) -> None:
         self.role = role
-        self.network = kept.network
-        self.network_asked = bool(kept.asked.options.get("network", False))
         self.offered = kept.offered
         self._kept = kept
         self._answers: Iterator[Answers] = iter(())

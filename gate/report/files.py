@@ -54,8 +54,10 @@ class Wanted:
             raise UsageError(f"there is no folder {path.parent}", where="--report", hint="make it first")
         return cls(form, path)
 
-    def of(self, decision: Decision) -> Wanted:
+    def of(self, decision: Decision, whole: bool = False) -> Wanted:
         """The same for one decision: ``{candidate}`` and ``{incumbent}`` in the path are its versions.
+
+        ``whole`` puts their whole names there, for versions of several models.
 
         >>> Wanted("json", Path("out", "{candidate}.json")).path.name
         '{candidate}.json'
@@ -63,7 +65,7 @@ class Wanted:
         origin = decision.provenance
         place = str(self.path)
         for role, row in (("candidate", origin.candidate), ("incumbent", origin.incumbent)):
-            version = "none" if row is None else row.uri if row.version is None else str(row.version)
+            version = "none" if row is None else row.uri if whole or row.version is None else str(row.version)
             place = place.replace(f"{{{role}}}", _NO_NAME.sub("-", version))
         return Wanted(self.format, Path(place))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,10 @@ from gate.data.tables import Table
 from gate.engines.answers import Model
 from gate.engines.cache import Asked, Recorder
 from gate.engines.environments import Environment, environment_for
-from gate.engines.local import InProcess, Worker, isolation
+from gate.engines.local import InProcess, ModelInfo, Worker, isolation
 from gate.engines.process import default_threads
 from gate.engines.remembered import Remembered
+from gate.errors import Problem, UsageError
 from gate.stories.counting import Progress
 from gate.stories.holdout import HeldOut
 from gate.stories.remembering import Before, Remembering, digest_of
@@ -44,6 +45,38 @@ class How:
     compile: bool = False
     in_process: bool = False
     cache: bool = True
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for options of which one does nothing beside another."""
+        within = {"--env-manager": self.env_manager != "local", "--memory": self.memory is not None}
+        within["--total-timeout"] = self.total_timeout is not None
+        problems = [
+            Problem("it does not go with --in-process", option, "only a process of its own can be held to it")
+            for option, given in within.items()
+            if given and self.in_process
+        ]
+        if self.builds and self.env_manager == "local":
+            problems.append(Problem("nothing is installed", "--allow-builds", "it goes with --env-manager uv"))
+        if self.accept_clash and self.env_manager != "local":
+            problems.append(Problem("an environment of its own has no clash", "--accept-clash", "leave it out"))
+        if problems:
+            raise UsageError(problems=problems)
+
+    def not_told(self, infos: Iterable[ModelInfo]) -> tuple[str, ...]:
+        """A note for each model that options for PyTorch models say nothing to."""
+        plain = How()
+        given = [
+            flag
+            for flag, name in (("--device", "device"), ("--dtype", "dtype"), ("--compile", "compile"))
+            if getattr(self, name) != getattr(plain, name)
+        ]
+        if not given:
+            return ()
+        return tuple(
+            f"the {info.role} is not run as a plain PyTorch model: {', '.join(given)} said nothing to it"
+            for info in infos
+            if not info.torch
+        )
 
     @property
     def torch(self) -> dict[str, Any]:
@@ -97,9 +130,14 @@ class Models:
         rules = held_out.policy
         environments = {side.role: self._environment(side, progress) for side in sides.all}
         sets = rules.task.kind == "multilabel"
-        seen = {"sets": sets, "not_seen": sorted({*held_out.not_features, str(rules.holdout.label)})}
-        # Who is asked several times may answer otherwise each time, and shall.
-        asked = {} if rules.holdout.sample else self._asked(sides, environments, rows, seen)
+        seen = {
+            "sets": sets,
+            "not_seen": sorted({*held_out.not_features, str(rules.holdout.label)}),
+            "types": [str(field.type) for field in table.schema],  # one content may come as text and as categories
+        }
+        # Who is asked several times may answer otherwise each time, and shall; and so may who asks a service.
+        anew = rules.holdout.sample is not None or self._how.network
+        asked = {} if anew else self._asked(sides, environments, rows, seen)
         if self._remembering is not None and before is None and any(map(self._remembering.any, asked.values())):
             progress("looking for known answers", 0, None)
             before = Before(digest_of(table, rows), "the rows scored are not those that were looked at before")
@@ -127,11 +165,8 @@ class Models:
         """What the answers of each version rest on; those of which that cannot be said are left out."""
         if self._remembering is None:
             return {}
-        options = {**self._how.torch, **seen, "threads": self._threads, "network": self._how.network}
-        found = {
-            side.role: self._remembering.asked(side, rows, environments[side.role].digest, options)
-            for side in sides.all
-        }
+        options = {**self._how.torch, **seen, "threads": self._threads}
+        found = {side.role: self._remembering.asked(side, rows, environments[side.role], options) for side in sides.all}
         return {role: asked for role, asked in found.items() if asked is not None}
 
     def _known(self, side: Side, asked: Asked | None, before: Before | None) -> Remembered | None:

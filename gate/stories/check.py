@@ -162,8 +162,9 @@ def _judged(candidates: Sequence[str], incumbents: Sequence[str], asked: _Asked)
             where=rules.file,
             hint="give the files to gate compare",
         )
-    looks = max(rules.looks, len(candidates))
-    spent = () if looks == rules.looks else (_spent(looks, rules.looks),)
+    declared = rules.looks
+    looks = max(declared, len(candidates))
+    spent = () if looks == declared else (_spent(looks, declared),)
     rules = replace(rules, looks=looks)
     as_of = day(asked.as_of)
     with ExitStack() as stack:
@@ -208,7 +209,7 @@ def _judged(candidates: Sequence[str], incumbents: Sequence[str], asked: _Asked)
                 exclusions=held_out.exclusions,
                 files=held_out.files,
                 uses_before=uses,
-                notes=(*spent, *found.notes, *untold, *unknown, *alone),
+                notes=(*spent, *_worn(uses, len(candidates), declared), *found.notes, *untold, *unknown, *alone),
                 tools={**installed("mlflow"), **engine.tools},
                 history=history,
                 versions=_versions(sides, found),
@@ -270,6 +271,16 @@ def _spent(looks: int, declared: int) -> str:
     return (
         f"{looks} candidates are judged at once, each a look at the held-out set: the error is spent over {looks}"
         f" looks, not over the {declared} that the policy declares"
+    )
+
+
+def _worn(before: int | None, now: int, declared: int) -> tuple[str, ...]:
+    """What several candidates at once and those before them make together, where that is more than was declared."""
+    if not before or now < 2 or before + now <= declared:
+        return ()
+    return (
+        f"{before} other candidates were judged on this held-out set before, and {now} are now: {before + now} looks,"
+        f" and the policy declares {declared}: the confidence is less than it says",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from gate.data.columns import batch_rows
@@ -79,7 +80,7 @@ class Here:
             progress=progress,
         )
         self.isolation, self.remembered = opened.isolation, opened.remembered
-        return found
+        return replace(found, notes=(*found.notes, *self._how.not_told(found.infos.values())))
 
 
 @contextmanager

@@ -5,23 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from gate.data.digests import ContentDigest
 from gate.data.tables import Table
 from gate.engines.cache import MOST_BYTES, Asked, Cache, Kept, Recorder
+from gate.engines.environments import Environment, kept_in
 from gate.engines.fingerprint import fingerprint
 from gate.engines.limits import size_in_bytes
 from gate.stories.sides import Side
-
-
-def cache_folder() -> Path:
-    """Where the gate keeps what it can make again: $GATE_CACHE_DIR, else ``gate`` in the user's cache folder."""
-    given = os.environ.get("GATE_CACHE_DIR")
-    if given:
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "gate")
 
 
 def most_bytes() -> int:
@@ -52,7 +44,7 @@ class Remembering:
     @classmethod
     def here(cls) -> Remembering | None:
         """The user's cache; None where there can be none."""
-        cache = Cache.open(cache_folder() / "predictions", most_bytes())
+        cache = Cache.open(kept_in(os.environ).parent / "predictions", most_bytes())
         return None if cache is None else cls(cache)
 
     @property
@@ -60,13 +52,12 @@ class Remembering:
         """Whether nothing is kept at all."""
         return next(self._cache.folder.glob("*/*.json"), None) is None
 
-    def asked(self, side: Side, rows: int, environment: str, options: Mapping[str, Any]) -> Asked | None:
-        """What the answers of one version rest on; None where that cannot be said.
-
-        ``environment`` is the digest of the version's own environment, empty where it runs in that of the gate.
-        """
-        known = environment or self._environment
-        return None if known is None else Asked(side.digest, known, rows, options)
+    def asked(self, side: Side, rows: int, environment: Environment, options: Mapping[str, Any]) -> Asked | None:
+        """What the answers of one version rest on; None where that cannot be said."""
+        known = self._environment if not environment.digest else fingerprint(environment.python)
+        if known is None:
+            return None
+        return Asked(side.digest, f"{environment.digest} {known}".strip(), rows, options)
 
     def any(self, asked: Asked) -> bool:
         """Whether there are answers to some held-out set."""

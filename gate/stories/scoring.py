@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from gate.engines.answers import Model
 from gate.engines.cache import Recorder
 from gate.engines.local import ModelInfo, score
 from gate.engines.remembered import Remembered
-from gate.errors import EvidenceError
+from gate.errors import EvidenceError, Problem
 from gate.policy.rules import Policy
 from gate.stories.counting import Counted, Counting, Progress
 from gate.stories.holdout import HeldOut, Rows
@@ -81,20 +82,21 @@ def scored(
     answered = score(
         [models[side.role] for side in sides.all], reader.features(), canaries=asked_once, note=told.append
     )
-    for kept, found in answered:
-        answers = {side.role: of_model for side, of_model in zip(sides.all, found, strict=True)}
-        for role, recorder in recorders.items():
-            recorder.add(answers[role])
-        outcomes = [pair.add(kept, answers) for pair in pairs]
-        if crossings is not None:
-            crossings.add(outcomes)
-        progress("scoring and counting", pairs[0].counting.rows, table.known_rows)
+    with closing(answered):
+        for kept, found in answered:
+            answers = {side.role: of_model for side, of_model in zip(sides.all, found, strict=True)}
+            for role, recorder in recorders.items():
+                recorder.add(answers[role])
+            outcomes = [pair.add(kept, answers) for pair in pairs]
+            if crossings is not None:
+                crossings.add(outcomes)
+            progress("scoring and counting", pairs[0].counting.rows, table.known_rows)
     counted = tuple(pair.counting.finish() for pair in pairs)
     reader.finish(before)
-    if len(told) == before_asking:  # answers that are near ties are another time's to give again
+    if len(told) == before_asking:  # where some are near ties, another time they may be others
         for role, recorder in recorders.items():
-            network = models[role].network
-            recorder.keep(infos[role], reader.offered(infos[role]), reader.digest, network=network)
+            if not models[role].network:  # what it may have asked a service may be other tomorrow
+                recorder.keep(infos[role], reader.offered(infos[role]), reader.digest)
     return Scored(
         counted,
         infos,
@@ -135,7 +137,15 @@ class Pair:
 
     def add(self, kept: Rows, answers: Mapping[str, Answers]) -> Outcomes | None:
         incumbent = None if self._incumbent is None else answers[self._incumbent]
-        return self.counting.add(kept.batch(answers[self._candidate], incumbent))
+        try:
+            return self.counting.add(kept.batch(answers[self._candidate], incumbent))
+        except EvidenceError as error:
+            raise EvidenceError(problems=[self._told(problem) for problem in error.problems]) from error
+
+    def _told(self, problem: Problem) -> Problem:
+        """Tasks know a candidate and an incumbent; where there are several it must be said which."""
+        named = {"candidate model": f"{self._candidate} model", "incumbent model": f"{self._incumbent} model"}
+        return replace(problem, where=named.get(problem.where, problem.where))
 
 
 class Between:

@@ -40,6 +40,10 @@ class Sides:
     candidates: tuple[Side, ...]
     incumbents: tuple[Side, ...]
 
+    def __post_init__(self) -> None:
+        if len({side.role for side in self.all}) != len(self.all):
+            raise ValueError("two versions with one role")  # whose answers would be taken for one another's
+
     @property
     def all(self) -> tuple[Side, ...]:
         """Candidates, then incumbents."""
@@ -131,10 +135,11 @@ def _may_stand_alone(missing: MissingAlias, incumbent: str, rules: Policy) -> No
 
 
 def _named(role: str, refs: Sequence[ModelRef]) -> list[tuple[str, ModelRef]]:
-    """Roles for messages: plain where there is one such version, else with its number."""
+    """Roles, each of one version: plain where there is one such version, else with its number, or its whole name."""
     if len(refs) == 1:
         return [(role, refs[0])]
-    return [(f"{role} {ref.version}" if ref.version is not None else f"{role} {ref.uri}", ref) for ref in refs]
+    plain = len({ref.name for ref in refs}) == 1 and all(ref.version is not None for ref in refs)
+    return [(f"{role} {ref.version}" if plain else f"{role} {ref.uri}", ref) for ref in refs]
 
 
 def _side(registry: Registry, role: str, ref: ModelRef, folder: Path, progress: Progress) -> Side:

@@ -128,7 +128,8 @@ class Vocabulary:
             codes = np.append(codes, self.code(None))
             indices = indices.cast(pa.int64()).fill_null(len(codes) - 1)
         elif known.own:
-            return np.asarray(indices.to_numpy(zero_copy_only=False))  # as they are: no copy
+            found = np.asarray(indices.to_numpy(zero_copy_only=False))  # as they are: no copy, unless they are narrow
+            return found if found.dtype.itemsize >= 4 else found.astype(np.int64)
         return np.asarray(codes.take(indices.to_numpy(zero_copy_only=False)))
 
 

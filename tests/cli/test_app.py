@@ -181,3 +181,25 @@ def test_a_result_that_nobody_hears_does_not_count(predictions: Path, policy: Ca
 
     assert done.returncode == 70
     assert b"Traceback" not in done.stderr and b"Exception ignored" not in done.stderr
+
+
+def test_leaving_runs_what_is_registered_for_the_end_and_flushes(tmp_path: Path) -> None:
+    program = (
+        "import atexit, sys, threading, time\n"
+        "from gate.cli.app import leave\n"
+        "atexit.register(lambda: print('registered'))\n"
+        "threading.Thread(target=lambda: (time.sleep(0.2), print('thread'))).start()\n"
+        "sys.stdout.write('result\\n')\n"
+        "leave(11)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (11, "result\nthread\nregistered\n")
+
+
+def test_an_answer_that_nobody_heard_is_no_allow() -> None:
+    program = "import sys\nfrom gate.cli.app import leave\nsys.stdout.write('ALLOWED')\nleave(0)\n"
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-E", "-c", program], stdout=full, stderr=subprocess.DEVNULL, check=False
+        )
+    assert done.returncode == 70

@@ -106,6 +106,8 @@ def test_nothing_is_kept_where_it_was_not_wanted_or_not_sure(
         unsure.setattr("gate.stories.remembering.fingerprint", lambda: None)
         checked()
     assert notes() == [], "nothing can be said of the environment"
+    checked(network=True)
+    assert notes() == [], "a service may answer otherwise tomorrow"
     monkeypatch.setenv("GATE_CACHE_SIZE", "1k")
     checked()
     assert notes() == [], "the cache is too small"

@@ -27,7 +27,7 @@ def kept(folder: Path, batches: list[Answers] = BATCHES, asked: Asked = ASKED, m
     recorder = cache.recorder(asked)
     for batch in batches:
         recorder.add(batch)
-    recorder.keep(INFO, ("x",), HOLDOUT, network=True)
+    recorder.keep(INFO, ("x",), HOLDOUT)
     return cache
 
 
@@ -39,7 +39,7 @@ def test_answers_come_back_as_they_were_given_batch_by_batch(tmp_path: Path) -> 
     found = kept(tmp_path / "c").find(ASKED, HOLDOUT, "incumbent")
     assert found is not None
     assert [one.values.to_pylist() for one in found.answers()] == [[1, 0, None], [1]]
-    assert (found.info, found.offered, found.rows, found.network) == (INFO, ("x",), 4, True)
+    assert (found.info, found.offered, found.rows) == (INFO, ("x",), 4)
 
 
 @pytest.mark.parametrize(
