@@ -41,9 +41,12 @@ DIGITS = "digits"
 
 
 @pytest.fixture(autouse=True)
-def nothing_known() -> None:
-    """No test rests on answers that another one's models gave."""
+def nothing_known() -> Iterator[None]:
+    """No test rests on answers that another one's models gave, nor on the experiment that MLflow was told of last."""
     shutil.rmtree(Path(_CACHE.name, "predictions"), ignore_errors=True)
+    yield
+    for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):  # which it hands down to whatever process a test starts
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")

@@ -94,3 +94,4 @@ class Steps:
             return
         self._told = self._clock()
         self._bar.update(self._shown, description=step, completed=done, total=total)
+        self._bar.refresh()  # now: on a busy machine the bar's own thread comes late, or never

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,6 +15,9 @@ from gate.engines.environment import presentable
 from gate.engines.question import Question
 from gate.errors import EvidenceError, Problem
 from gate.tasks.batch import Answers
+
+LARGEST_JSON = 16 << 20  # the names of a million classes or columns
+BYTES_A_ROW = 256 << 10  # 32,768 scores
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,12 @@ class ModelInfo:
 
     @classmethod
     def from_json(cls, role: str, about: Mapping[str, Any]) -> ModelInfo:
-        """From the payload of a worker's READY.
+        """From the payload of a worker's READY. ``ValueError`` where a part of it has another shape.
 
         >>> ModelInfo.from_json("candidate", {"classes": [0, 1], "columns": None, "versions": {}}).classes
         (0, 1)
         """
+        check_shape(about)
         classes, columns = about.get("classes"), about.get("columns")
         return cls(
             role,
@@ -48,6 +53,58 @@ class ModelInfo:
             tuple(about.get("flavors", ())),
             dict(about.get("torch", {})),
         )
+
+
+def document(payload: bytes) -> dict[str, Any]:
+    """The JSON object in what a worker wrote. ``ValueError`` for anything else: foreign code may write there.
+
+    >>> document(b'{"rows": 3}')
+    {'rows': 3}
+    """
+    try:
+        told = json.loads(payload)
+    except RecursionError as error:
+        raise ValueError("JSON that is nested too deeply") from error
+    if not isinstance(told, dict):
+        raise ValueError("JSON that is no object")
+    return told
+
+
+def check_shape(about: Mapping[str, Any]) -> None:
+    """``ValueError`` unless what a model says of itself has the shape that :class:`ModelInfo` has.
+
+    >>> check_shape({"classes": 3})
+    Traceback (most recent call last):
+    ValueError: classes
+    """
+    for name, right in SHAPES.items():
+        if name in about and not right(about[name]):
+            raise ValueError(name)
+
+
+def text_list(value: Any) -> bool:
+    """Whether it is a list of texts."""
+    return isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value)
+
+
+def label_list(value: Any) -> bool:
+    """Whether it is a list of labels."""
+    plain = isinstance(value, (list, tuple)) and all(isinstance(one, (int, float, str)) for one in value)
+    return plain and all(math.isfinite(one) for one in value if isinstance(one, float))
+
+
+def mapping(value: Any) -> bool:
+    """Whether it maps texts to something; its notes, where it has some, are texts."""
+    return isinstance(value, Mapping) and text_list(list(value)) and text_list(value.get("notes", []))
+
+
+SHAPES: dict[str, Callable[[Any], bool]] = {
+    "classes": lambda value: value is None or label_list(value),
+    "columns": lambda value: value is None or text_list(value),
+    "versions": lambda value: mapping(value) and text_list(list(value.values())),
+    "flavors": text_list,
+    "torch": mapping,
+}
 
 
 class Model(Protocol):
@@ -98,17 +155,43 @@ class Model(Protocol):
         ...
 
 
+def largest_answer(rows: int) -> int:
+    """The most bytes that the answers to so many rows may have.
+
+    >>> largest_answer(4) == (1 << 20) + 4 * BYTES_A_ROW
+    True
+    """
+    return min(wire.LARGEST_FRAME, (1 << 20) + rows * BYTES_A_ROW)
+
+
 def from_batch(batch: pa.RecordBatch, rows: int, role: str) -> Answers:
-    """The answers in the payload of a worker's ANSWER. Raises :class:`EvidenceError` unless there are ``rows`` of them.
+    """The answers in the payload of a worker's ANSWER. Raises :class:`EvidenceError` unless there are ``rows`` of them,
+    and ``ValueError`` for a batch that is no column of labels, scores or sets.
 
     A null is a row that the model gave no answer to, NaN is a score.
     """
     batch.validate(full=True)  # it comes from a process that runs foreign code
+    if batch.num_columns != 1:
+        raise ValueError(f"it has {batch.num_columns} columns")
     values = batch.column(0)
     if len(values) != rows:
         raise model_error(role, f"answered {len(values)} rows for {rows}: the wrong number of rows")
+    kind = values.type.value_type if wire.is_list(values.type) else values.type
+    numbers = pa.types.is_integer(kind) or pa.types.is_boolean(kind) or kind in wire.FLOATS
+    texts = kind == pa.string() and not pa.types.is_fixed_size_list(values.type)
+    nothing = kind == pa.null() and pa.types.is_list(values.type)  # sets that are all empty
+    if not (numbers or texts or nothing):
+        raise ValueError(f"it is of type {values.type}")
     metadata = batch.schema.metadata or {}
-    return Answers(values, tuple(json.loads(metadata[b"names"])) if b"names" in metadata else None)
+    if b"names" not in metadata:
+        return Answers(values)
+    try:
+        names = json.loads(metadata[b"names"])
+    except RecursionError:
+        names = None
+    if not text_list(names):
+        raise ValueError("its names are no texts")
+    return Answers(values, tuple(names))
 
 
 def form(answers: Answers) -> tuple[str, int, tuple[str, ...] | None]:

@@ -15,6 +15,7 @@ import os
 import secrets
 import stat
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -31,6 +32,7 @@ VERSION = 1
 MOST_BYTES = 2 << 30
 _SECRET_BYTES = 32
 _CHUNK = 1 << 20
+_DAY = 86_400.0
 _NAMES = b"gate.names"
 
 
@@ -96,7 +98,9 @@ class Cache:
             found = folder.stat()
             if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 return None
-            return cls(folder, _secret(folder / "secret"), most_bytes)
+            cache = cls(folder, _secret(folder / "secret"), most_bytes)
+            cache._sweep()
+            return cache
         except OSError:
             return None
 
@@ -151,7 +155,7 @@ class Cache:
         told["file"] = f"{holdout}-{told['sha256'][:16]}.parquet"
         os.replace(beside, folder / told["file"])
         content = _canonical({**told, "code": self._code(told)})
-        handle, name = tempfile.mkstemp(dir=self.folder, prefix=".note-")
+        handle, name = tempfile.mkstemp(dir=self.folder, prefix=f".note-{os.getpid()}-")
         with os.fdopen(handle, "wb") as file:
             file.write(content)
         os.replace(name, folder / f"{holdout}.json")
@@ -164,6 +168,13 @@ class Cache:
         for path in (note, *note.parent.glob(f"{note.stem}-*.parquet")):
             with suppress(OSError):
                 path.unlink()
+
+    def _sweep(self) -> None:
+        """Take away what processes left half written that are no more, or that began more than a day ago."""
+        for path in (*self.folder.glob(".answers-*"), *self.folder.glob(".note-*")):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _DAY or not _lives(path.name.split("-")[1]):
+                    path.unlink()
 
     def _evict(self) -> None:
         notes = []
@@ -237,12 +248,23 @@ class Recorder:
             self._path.unlink(missing_ok=True)
 
     def _open(self, answers: Answers) -> None:
-        handle, name = tempfile.mkstemp(dir=self._cache.folder, prefix=".answers-")
+        handle, name = tempfile.mkstemp(dir=self._cache.folder, prefix=f".answers-{os.getpid()}-")
         os.close(handle)
         self._path, self._names = Path(name), answers.names
         metadata = None if answers.names is None else {_NAMES: json.dumps(list(answers.names))}
         schema = pa.schema([pa.field("answer", answers.values.type)], metadata=metadata)
         self._writer = pq.ParquetWriter(name, schema, compression="lz4", write_statistics=False)
+
+
+def _lives(process: str) -> bool:
+    """Whether there is a process of this number; nothing that is no number is one."""
+    try:
+        os.kill(int(process), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def _plain(asked: Asked) -> dict[str, Any]:

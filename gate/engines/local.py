@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import pyarrow as pa
 
 from gate.engines.answers import Model, ModelInfo, SameForm, model_error
-from gate.engines.canaries import Canaries
+from gate.engines.canaries import FEWEST, Canaries, Part
 from gate.engines.in_process import InProcess
 from gate.engines.process import Worker, default_threads
 from gate.engines.question import Question
@@ -57,8 +57,8 @@ def score(
     ``models`` are loaded (:meth:`Worker.load`), any number and mix of them, and serve one call. The item that goes with
     a batch (its ids, its labels) stays here: no model sees it. A model that names its columns is sent those only.
     Reading, sending, all models and the consumer overlap; no more than a few batches are held at a time, and the first
-    one. No batches give no answers. The first failure of a model, or of ``batches``, ends all processes and is raised:
-    :class:`EvidenceError` for a model. A batch without rows is a ``ValueError``.
+    and the last one. No batches give no answers. The first failure of a model, or of ``batches``, ends all processes
+    and is raised: :class:`EvidenceError` for a model. A batch without rows is a ``ValueError``.
 
     With ``canaries`` each model that is live is asked for some rows once more at the end
     (:class:`gate.engines.canaries.Canaries`): one that answers otherwise is an EvidenceError, and ``note`` is told what
@@ -72,7 +72,8 @@ def score(
     within = any(isinstance(model, InProcess) for model in models)
     answered = one_by_one(models, batches) if within else overlapped(models, batches)
     forms = [SameForm(model.role) for model in models]
-    again: list[Canaries] | None = None
+    first: list[Part] = []
+    late: list[Part] = []
     try:
         for model in models:
             model.ready()
@@ -80,13 +81,17 @@ def score(
             for item, questions, answers in answered:
                 for form, answer in zip(forms, answers, strict=True):
                     form.check(answer)
-                if again is None:
-                    first = zip(models, questions, answers, strict=True)
-                    again = [Canaries(*one) for one in first if canaries and one[0].live]
+                parts = list(zip(questions, answers, strict=True))
+                if not first:
+                    first = parts
+                elif questions[0].rows >= FEWEST:
+                    late = parts
                 yield item, answers
-        for one in again or ():
+        of_each = zip(models, *(parts for parts in (first, late) if parts), strict=True) if first and canaries else ()
+        again = [Canaries(model, asked) for model, *asked in of_each if model.live]
+        for one in again:
             one.ask()
-        for one in again or ():
+        for one in again:
             one.check(note)
         for model in models:
             model.finish()

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,9 +24,9 @@ from typing import Any
 import pyarrow as pa
 
 from gate.engines import worker as wire
-from gate.engines.answers import ModelInfo, from_batch, model_error
+from gate.engines.answers import LARGEST_JSON, ModelInfo, document, from_batch, largest_answer, model_error
 from gate.engines.environment import worker_environment
-from gate.engines.limits import MemoryWatch, in_words
+from gate.engines.limits import MemoryWatch, end, in_words
 from gate.engines.question import Question
 from gate.engines.shared import Piece
 from gate.errors import EvidenceError
@@ -35,6 +36,8 @@ SOCKET_BYTES = 1 << 20
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 5.0
 LOG_LINES = 6
+SENT = "while it was sent a batch"
+NO_FRAME = "wrote something into its answers that is none"
 
 
 class Worker:
@@ -86,14 +89,19 @@ class Worker:
         self._asked_batches = 0
         self._done = False
         self._killed = False
+        self._over = False
         self._too_large = False
         self._closed = False
+        self._home = str(Path(scratch.name) / "home")
+        self._hearing = threading.RLock()  # held while the pipes are in use: they are closed under nobody's hands
+        self._sending = threading.RLock()
+        self._ending = threading.Lock()
         self._readable = select.poll()
         self._readable.register(fd_in, select.POLLIN)
         self._writable = select.poll()
         self._writable.register(channel, select.POLLOUT)
         channel.setblocking(False)  # so that writing to a worker that hangs can be given up
-        self._watch = None if memory is None else MemoryWatch(process.pid, memory, self._exceeded)
+        self._watch = None if memory is None else MemoryWatch(process.pid, memory, self._exceeded, self._home)
 
     @classmethod
     def start(
@@ -115,7 +123,8 @@ class Worker:
         (default: half of them). ``network`` leaves it the network, which is turned off otherwise where the system lets
         it be; the attribute of that name says, once the model is loaded, what it came to. ``python`` is the interpreter
         of another environment. Its output goes to ``ROLE.log`` in ``log_dir`` (default: a temporary folder that goes
-        with it).
+        with it). It ends with this process: by itself when its pipe is closed, and, where the main thread starts it
+        (on Linux), by the system even where it hangs or was stopped.
         """
         scratch = tempfile.TemporaryDirectory(prefix="gate-worker-", ignore_cleanup_errors=True)
         home = Path(scratch.name)
@@ -123,16 +132,12 @@ class Worker:
         (home / "home").mkdir()
         ours, theirs = socket.socketpair()
         our_in, their_out = os.pipe()
-        program = [str(python or sys.executable), "-I", "-B", str(Path(wire.__file__).resolve())]
-        if not network:
-            program = [
-                sys.executable,
-                "-I",
-                "-B",
-                "-S",
-                str(Path(__file__).resolve().with_name("unplugged.py")),
-                *program,
-            ]
+        launcher = [sys.executable, "-I", "-B", "-S", str(Path(__file__).resolve().with_name("unplugged.py"))]
+        if network:
+            launcher.append("--network")
+        if threading.current_thread() is threading.main_thread():  # the system's word for it is the end of a thread
+            launcher.append("--die-with-parent")
+        program = [*launcher, str(python or sys.executable), "-I", "-B", str(Path(wire.__file__).resolve())]
         try:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
             with open(log, "wb") as output:
@@ -181,11 +186,15 @@ class Worker:
 
     def ready(self) -> ModelInfo:
         """Wait until the model is loaded; what it says of itself. A second call gives the same at once."""
-        if self._info is None:
-            payload = self._receive(wire.READY, "while it loaded")
-            self._info = ModelInfo.from_json(self.role, json.loads(payload.to_pybytes()))
-            self.network = not apart(self._process.pid)
-        return self._info
+        with self._hearing:
+            if self._info is None:
+                told = self._document(self._receive(wire.READY, "while it loaded"))
+                try:
+                    self._info = ModelInfo.from_json(self.role, told)
+                except ValueError as error:
+                    raise self._failed(f"says of itself what is none: {error}") from error
+                self.network = not apart(self._process.pid)
+            return self._info
 
     def ask(self, question: Question) -> None:
         """Send it some rows; :meth:`reply` waits for the answers."""
@@ -199,16 +208,16 @@ class Worker:
 
     def reply(self, rows: int) -> Answers:
         """Wait for the answers to the oldest question that is unanswered, which has ``rows`` rows."""
-        payload = self._receive(wire.ANSWER, "while it answered a batch")
+        payload = self._receive(wire.ANSWER, "while it answered a batch", largest_answer(rows))
         try:
             return from_batch(wire.from_ipc(payload), rows, self.role)
-        except (pa.ArrowException, StopIteration, ValueError) as error:
+        except (pa.ArrowException, StopIteration, ValueError, OSError, MemoryError) as error:
             raise self._failed(f"its answer cannot be read: {error}") from error
 
     def finish(self) -> None:
         """Say that no batch follows and wait for its word that it answered all. It cannot be asked again."""
         self._send(wire.END, b"")
-        done = json.loads(self._receive(wire.DONE, "at the end").to_pybytes())
+        done = self._document(self._receive(wire.DONE, "at the end"))
         if done != {"batches": self._asked_batches, "rows": self._asked_rows}:
             raise self._failed(f"answered {done}, and was asked {self._asked_batches} batches, {self._asked_rows} rows")
         self._done = True
@@ -219,11 +228,14 @@ class Worker:
         """End the process and all that it started, at once. Another thread may still be waiting for an answer."""
         self._killed = True
         self._unwatch()
-        self._kill_group()
+        self._end()
         self._process.wait()
 
     def close(self) -> None:
-        """End the process, let go of its pipes, and remove its temporary folder. May be called again."""
+        """End the process, let go of its pipes, and remove its temporary folder. May be called again.
+
+        A thread that still reads or writes notices the end first, and leaves.
+        """
         if self._closed:
             return
         self._closed = True
@@ -231,8 +243,9 @@ class Worker:
             self._unwatch()
             self._exit_code(GRACE_SECONDS)
         self.kill()
-        self._to_worker.close()
-        os.close(self._from_worker)
+        with self._sending, self._hearing:
+            self._to_worker.close()
+            os.close(self._from_worker)
         self._scratch.cleanup()
 
     def __enter__(self) -> Worker:
@@ -246,67 +259,88 @@ class Worker:
     # --- the frames
 
     def _send(self, kind: int, payload: Any) -> None:
-        """Write a frame. A worker that does not read any more is found out by whoever waits for its answer."""
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self._write(wire.HEADER.pack(wire.MAGIC, kind, memoryview(payload).nbytes))
-            self._write(payload)
+        """Write a frame. What a worker that is gone had to say, whoever waits for its answer finds out."""
+        with self._sending, suppress(BrokenPipeError, ConnectionResetError):
+            until = time.monotonic() + self.timeout
+            self._write(wire.HEADER.pack(wire.MAGIC, kind, memoryview(payload).nbytes), until)
+            self._write(payload, until)
 
     def _send_shared(self, piece: Piece, size: int) -> None:
         """Write a frame that says where in shared memory its batch is; a piece that is new to it is sent along."""
         payload = wire.PLACE.pack(piece.number, piece.size, size)
         frame = memoryview(wire.HEADER.pack(wire.MAGIC, wire.SHARED, len(payload)) + payload)
-        with suppress(BrokenPipeError, ConnectionResetError):
+        with self._sending, suppress(BrokenPipeError, ConnectionResetError):
+            until = time.monotonic() + self.timeout
             while piece.number not in self._shown and not self._killed:
                 try:
                     frame = frame[socket.send_fds(self._to_worker, [frame], [piece.descriptor]) :]
                     self._shown.add(piece.number)
                 except BlockingIOError:
-                    self._writable.poll(POLL_SECONDS * 1000)
-            self._write(frame)
+                    self._wait(self._writable, until, SENT)
+            self._write(frame, until)
 
-    def _write(self, data: Any) -> None:
+    def _write(self, data: Any, until: float) -> None:
+        """Write a buffer before the clock says ``until``; nothing more of it once the process is ended."""
         view = memoryview(data).cast("B")
         while view and not self._killed:
             try:
                 view = view[self._to_worker.send(view) :]
             except BlockingIOError:
-                self._writable.poll(POLL_SECONDS * 1000)
+                self._wait(self._writable, until, SENT)
 
-    def _receive(self, expected: int, doing: str) -> pa.Buffer:
-        """Read the next frame, which must be of the kind ``expected``."""
-        deadline = time.monotonic() + self.timeout
-        header = bytearray(wire.HEADER.size)
-        self._read(memoryview(header), deadline, doing)
-        try:
-            kind, length = wire.parse_header(bytes(header))
-            payload = pa.allocate_buffer(length)
-        except (ValueError, MemoryError) as error:
-            raise self._failed("wrote something into its answers that is none") from error
-        self._read(memoryview(payload).cast("B"), deadline, doing)
+    def _receive(self, expected: int, doing: str, most: int = LARGEST_JSON) -> pa.Buffer:
+        """Read the next frame, which must be of the kind ``expected`` and of at most ``most`` bytes."""
+        with self._hearing:
+            until = time.monotonic() + self.timeout
+            header = bytearray(wire.HEADER.size)
+            self._read(memoryview(header), until, doing)
+            try:
+                kind, length = wire.parse_header(bytes(header))
+                if length > (most if kind == expected else LARGEST_JSON):
+                    raise self._failed(f"wrote {in_words(length)} {doing}: more than an answer may have")
+                payload = pa.allocate_buffer(length)
+            except (ValueError, MemoryError) as error:
+                raise self._failed(NO_FRAME) from error
+            self._read(memoryview(payload).cast("B"), until, doing)
         if kind == wire.FAIL:
-            told = json.loads(payload.to_pybytes())
+            told = self._document(payload)
             found, hint, withheld = (str(told.get(key) or "") for key in ("found", "hint", "withheld"))
             raise self._failed(found, hint, withheld)
         if kind != expected:
             raise self._failed("wrote an answer that nobody had asked for")
         return payload
 
-    def _read(self, view: memoryview, deadline: float, doing: str) -> None:
+    def _document(self, payload: pa.Buffer) -> dict[str, Any]:
+        """The JSON object of a frame."""
+        try:
+            return document(payload.to_pybytes())
+        except ValueError as error:
+            raise self._failed(NO_FRAME) from error
+
+    def _read(self, view: memoryview, until: float, doing: str) -> None:
         """Fill a buffer, unless time runs out or the process ends first."""
         while view:
-            if self._readable.poll(POLL_SECONDS * 1000):
+            if self._killed:
+                raise self._ended(doing)
+            if self._wait(self._readable, until, doing):
                 count = os.readv(self._from_worker, [view])
                 if not count:
                     raise self._ended(doing)
                 view = view[count:]
-            elif self._killed or self._process.poll() is not None:
+            elif self._process.poll() is not None:
                 raise self._ended(doing)
-            elif self._ends_at is not None and time.monotonic() > self._ends_at:
-                hint = "give it more time in all with --total-timeout, or score fewer rows"
-                raise self._lost(f"timed out after {self.total_timeout:g} s in all, {doing}", hint)
-            elif time.monotonic() > deadline:
-                hint = "give it more time with --timeout, or make it faster"
-                raise self._lost(f"timed out after {self.timeout:g} s {doing}", hint)
+
+    def _wait(self, pipe: select.poll, until: float, doing: str) -> bool:
+        """Whether a pipe is ready within a moment. Both clocks are looked at each time, however busy the pipe is."""
+        now = time.monotonic()
+        if self._ends_at is not None and now > self._ends_at:
+            hint = "give it more time in all with --total-timeout, or score fewer rows"
+            raise self._lost(f"timed out after {self.total_timeout:g} s in all, {doing}", hint)
+        if now > until:
+            hint = "give it more time with --timeout, or make it faster"
+            raise self._lost(f"timed out after {self.timeout:g} s {doing}", hint)
+        left = min(until, self._ends_at or until) - now
+        return bool(pipe.poll(1000 * min(POLL_SECONDS, left)))
 
     # --- what went wrong
 
@@ -359,17 +393,18 @@ class Worker:
     def _exceeded(self) -> None:
         """Called by the watch: end it, so that whoever waits for its answer wakes up."""
         self._too_large = True
-        self._kill_group()
+        self._end()
 
     def _unwatch(self) -> None:
         if self._watch is not None:
             self._watch.stop()
 
-    def _kill_group(self) -> None:
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
-            return
+    def _end(self) -> None:
+        """Kill it and all that it started, once: later its number may be another's."""
+        with self._ending:
+            if not self._over:
+                end(self._process.pid, self._home, over=self._process.poll() is not None)
+                self._over = True
 
 
 def signal_name(number: int) -> str:

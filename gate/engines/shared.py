@@ -11,8 +11,9 @@ import fcntl
 import itertools
 import mmap
 import os
-import threading
 import weakref
+from collections import deque
+from contextlib import suppress
 
 import pyarrow as pa
 
@@ -39,19 +40,21 @@ class Piece:
 
 
 class SharedMemory:
-    """Pieces that are free. Where the system has no such thing there are none, and batches are copied."""
+    """Pieces that are free. Where the system has no such thing there are none, and batches are copied.
+
+    No lock: a piece is given back by a finalizer, which may run in the middle of :meth:`take`, in the same thread.
+    """
 
     def __init__(self) -> None:
-        self._free: list[Piece] = []
-        self._lock = threading.Lock()
+        self._free: deque[Piece] = deque()  # whose append and pop are one step each
         self._there_is = hasattr(os, "memfd_create") and hasattr(fcntl, "F_ADD_SEALS")
 
     def take(self, size: int) -> Piece | None:
         """A piece of at least ``size`` bytes, the one that was used last; None where there is no such thing."""
         if not self._there_is:
             return None
-        with self._lock:
-            while self._free:
+        with suppress(IndexError):
+            while True:
                 piece = self._free.pop()
                 if piece.size >= size:
                     return piece
@@ -63,5 +66,4 @@ class SharedMemory:
 
     def give_back(self, piece: Piece) -> None:
         """Nobody reads it any more."""
-        with self._lock:
-            self._free.append(piece)
+        self._free.append(piece)

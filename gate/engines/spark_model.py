@@ -16,7 +16,6 @@ import json
 import os
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 
 from . import worker
@@ -39,7 +38,7 @@ class Asked:
         except (Exception, SystemExit) as error:  # noqa: BLE001  foreign code may raise anything
             raise self._failed("loading it", error) from None
 
-    def predict(self, rows: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
+    def predict(self, rows: Any, params: dict[str, Any] | None = None) -> Any:
         """The answers to some rows; what the model and its answers are, as JSON for each row, where that is asked."""
         try:
             batch = pa.RecordBatch.from_pandas(rows, preserve_index=False)
@@ -110,6 +109,8 @@ def answers(values: pa.Array, kind: str) -> Any:
         return [json.dumps(row) for row in values.to_pylist()]
     if values.null_count:
         raise worker.Refusal(f"predict returned no answer for {values.null_count} rows", worker.ONE_ANSWER)
+    import pandas as pd  # here, so that whoever only looks at this file brings nothing
+
     if kind.startswith("array"):
         rows = values.flatten().to_numpy(zero_copy_only=False).reshape(len(values), values.type.list_size)
         return pd.DataFrame(rows.astype("int64") if kind == "array<long>" else rows)

@@ -1,9 +1,14 @@
-"""Turn the network off, and become another program: ``python -I -S unplugged.py PROGRAM ARGUMENT ...``.
+"""Give up what a model has no need of, and become another program: ``python -I -S unplugged.py PROGRAM ARGUMENT ...``.
 
 The program starts in a network namespace of its own: it reaches no other machine, no port of this one, and no abstract
 socket; a loopback of its own is there. Files and the user are what they were. Where the system does not allow this the
 program starts all the same, with the network: the gate looks which of the two it is (``gate.engines.process``), and
-says it. Linux only; elsewhere the program just starts.
+says it. ``--network`` before the program leaves it the network.
+
+It has no capability, and cannot get one: not even the superuser's program walks back into the gate's network or reads
+the gate's environment in ``/proc``, and it opens files of other users only where these let everybody. What it starts
+and leaves behind becomes its child, so that the gate finds it. ``--die-with-parent``: it is killed once the thread that
+started it is gone. Linux only; elsewhere the program just starts.
 
 Runs before anything else is loaded, since only a process of one thread may leave its user namespace. It stands alone.
 """
@@ -12,12 +17,20 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 SIOCSIFFLAGS = 0x8914
 IFF_UP = 0x1
+PR_SET_PDEATHSIG = 1
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+CAPABILITY_VERSION = 0x20080522  # the third one: two words of 32 for each set
+CAPABILITIES = 64
 
 
 def unplug() -> None:
@@ -56,11 +69,35 @@ def works() -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
+def give_up_capabilities() -> None:
+    """No capability now, and none by what is executed later: not by uid 0, a set-user-ID file, or a file that has some.
+
+    Each step only takes something away, so one that the system does not know of or allow is left out.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    for number in range(CAPABILITIES):
+        libc.prctl(PR_CAPBSET_DROP, number, 0, 0, 0)
+    libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
+    none = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable, twice
+    libc.capset(header, none)
+
+
 def main() -> None:
     """Run as a script."""
-    if sys.platform == "linux" and works():
-        unplug()
-    os.execv(sys.argv[1], sys.argv[1:])
+    program, asked = sys.argv[1:], []
+    while program[0].startswith("--"):
+        asked.append(program.pop(0))
+    if sys.platform == "linux":
+        if "--network" not in asked and works():
+            unplug()
+        give_up_capabilities()
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        if "--die-with-parent" in asked:  # last: a change of credentials takes it back
+            libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    os.execv(program[0], program)
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def test_a_version_is_judged_as_gate_check_judges_it_and_can_be_promoted(
 
     assert (found.verdict.value, found.promotable.value) == ("allow", True)
     assert found.provenance.candidate.uri == "models:/digits/3"
-    assert found.provenance.isolation == "a worker process for each model"
+    assert found.provenance.isolation.startswith("a worker process for each model, with")
     assert (found.counts, found.findings, found.provenance.holdout) == (
         alone.counts, alone.findings, alone.provenance.holdout,
     )  # fmt: skip

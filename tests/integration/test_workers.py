@@ -163,6 +163,17 @@ def act_sort(rows: Any) -> Any:
     return np.sort(rows["x"].to_numpy())
 
 
+def act_sort_rare_labels(rows: Any) -> Any:
+    return np.sort((rows["x"].to_numpy() > 5).astype(int))
+
+
+def act_look_at_the_gate(rows: Any) -> Any:
+    try:
+        return [Path(f"/proc/{os.getppid()}/environ").read_text()] * len(rows)
+    except OSError as error:
+        return [type(error).__name__] * len(rows)
+
+
 def act_scale_by_the_batch(rows: Any) -> Any:
     return (rows["x"] - rows["x"].mean()) / rows["x"].std()
 
@@ -605,6 +616,11 @@ def test_a_model_reaches_no_port_of_this_machine_but_its_own(acting: Callable[..
     assert len(ask(acting(act_talk_to_itself), column()).values) == ROWS
 
 
+@pytest.mark.skipif(not network_can_be_turned_off(), reason="as for any process of the same user")
+def test_a_model_cannot_read_the_environment_of_the_gate(acting: Callable[..., Path]) -> None:
+    assert set(ask(acting(act_look_at_the_gate), column()).values.to_pylist()) == {"PermissionError"}
+
+
 def test_without_the_network_files_and_user_are_the_same(acting: Callable[..., Path]) -> None:
     assert ask(acting(act_write_and_read), column([1])).values.to_pylist() == [f"{os.getuid()} kept"]
 
@@ -653,6 +669,7 @@ def test_a_model_may_take_so_long_in_all(acting: Callable[..., Path]) -> None:
         (act_drop_out, r"answers differently on the same rows: \d+ of 40(.|\n)*model\.eval\(\)"),
         (act_count_calls, "answers differently on the same rows: 40 of 40(.|\n)*holdout\\.sample"),
         (act_sort, r"its answers depend on the order or the company of the rows: \d of 8"),
+        (act_sort_rare_labels, r"its answers depend on the order or the company of the rows: \d of"),
         (act_scale_by_the_batch, "its answers depend on the order or the company of the rows"),
     ],
 )

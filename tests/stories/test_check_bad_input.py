@@ -13,13 +13,14 @@ import pyarrow as pa
 import pytest
 
 import gate
-import gate.stories.check
 from gate.core.judgement import Verdict
 from gate.data.tables import Table
 from gate.errors import EvidenceError, ExitCode, GateError, UsageError
 from gate.stories.contract import contract_of
 from gate.stories.decide import Judgement
 from gate.stories.holdout import HeldOut
+from gate.stories.remembering import Before
+from gate.stories.scoring import Reader
 
 Check = Callable[..., Judgement]
 Policies = Callable[..., Path]
@@ -295,9 +296,11 @@ def test_a_held_out_set_that_changes_between_contract_and_scoring(
 
     table = Table("changing.parquet", before.schema.remove_metadata(), chunks)
     _, agreed = contract_of(rules, table)
-    reader = gate.stories.check._Reader(table, HeldOut(rules), (), 100)
+    reader = Reader(table, HeldOut(rules), (), 100)
     assert sum(batch.num_rows for _, batch in reader.features()) == 4
-    error = refused(EvidenceError, lambda: reader.finish(agreed))
+    assert agreed is not None
+    before_scoring = Before(agreed, "the contract was met by other rows than those scored")
+    error = refused(EvidenceError, lambda: reader.finish(before_scoring))
 
     assert reads == 2
     assert told(error) == (

@@ -667,8 +667,8 @@ def test_what_is_no_feature_is_offered_to_a_model_only_by_name(tmp_path):
     from gate.data.tables import open_table
     from gate.engines.local import ModelInfo
     from gate.policy.load import parse_policy
-    from gate.stories.check import _Reader
     from gate.stories.holdout import HeldOut
+    from gate.stories.scoring import Reader
 
     rules = parse_policy(
         "version: 1\nname: p\n"
@@ -679,7 +679,7 @@ def test_what_is_no_feature_is_offered_to_a_model_only_by_name(tmp_path):
     table = open_table(pa.table(row))
 
     def offered(columns):
-        reader = _Reader(table, HeldOut(rules), (ModelInfo("candidate", None, columns, {}),), 10)
+        reader = Reader(table, HeldOut(rules), (ModelInfo("candidate", None, columns, {}),), 10)
         return [batch.schema.names for _, batch in reader.features()]
 
     assert offered(None) == [["site", "x"]]

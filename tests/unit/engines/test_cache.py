@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pyarrow as pa
@@ -182,3 +185,30 @@ def test_a_damaged_secret_is_no_cache(tmp_path: Path) -> None:
 def test_nobody_else_can_read_the_secret(tmp_path: Path) -> None:
     kept(tmp_path / "c")
     assert (tmp_path / "c" / "secret").stat().st_mode & 0o077 == 0
+
+
+def test_what_a_process_that_was_killed_left_half_written_is_taken_away(tmp_path: Path) -> None:
+    records = """
+        import os, signal, sys
+        from pathlib import Path
+        import pyarrow as pa
+        from gate.engines.cache import Asked, Cache
+        from gate.tasks.batch import Answers
+
+        recorder = Cache.open(Path(sys.argv[1])).recorder(Asked("m", "e", 1))
+        recorder.add(Answers(pa.array([1])))
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(records), str(tmp_path / "c")], check=False)
+    (left,) = (tmp_path / "c").glob(".answers-*")
+    cache = Cache.open(tmp_path / "c")
+    assert cache is not None and not left.exists()
+    recorder = cache.recorder(ASKED)
+    recorder.add(BATCHES[0])
+    (going,) = cache.folder.glob(".answers-*")
+    Cache.open(tmp_path / "c")
+    assert going.exists(), "its process lives"
+    os.utime(going, (1, 1))
+    (cache.folder / ".note-of-an-older-gate").write_text("")
+    Cache.open(tmp_path / "c")
+    assert files_of(cache) == [], "a day is more than any recording takes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from gate.engines.answers import ModelInfo
-from gate.engines.canaries import chosen, differ
+from gate.engines.canaries import chosen, differ, moved, typical
 from gate.engines.local import score
 from gate.engines.question import Question
 from gate.errors import EvidenceError
@@ -65,17 +66,42 @@ def run(model: Answering, **options: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(("rows", "asked"), [(1, 1), (5, 5), (40, 8), (400, 40), (16_384, 64)])
-def test_some_of_the_first_rows_are_chosen_no_row_twice_and_always_the_same(rows: int, asked: int) -> None:
-    picked = chosen(rows).tolist()
+def test_some_rows_are_chosen_no_row_twice_and_always_the_same(rows: int, asked: int) -> None:
+    answers = pa.array(np.random.default_rng(3).normal(size=rows))
+    picked = chosen(answers).tolist()
     assert len(picked) == asked == len(set(picked)) and max(picked) < rows
-    assert picked == chosen(rows).tolist()
+    assert picked == chosen(answers).tolist()
     assert asked == 1 or picked != sorted(picked)
+
+
+@pytest.mark.parametrize(
+    ("answers", "rare"),
+    [
+        (pa.array([0] * 980 + [1] * 20), 20),
+        (pa.array(["ham"] * 980 + ["spam"] * 20), 20),
+        (pa.array([["a", "b"], ["b", "a"]] * 490 + [[]] * 20), 20),
+        (pa.array([1] * 980 + [None] * 20), 20),
+        (pa.FixedSizeListArray.from_arrays(pa.array([0.9, 0.1] * 980 + [0.1, 0.9] * 20), 2), 20),
+        (pa.array([True] * 500 + [False] * 500), 32),
+        (pa.array(np.linspace(0, 1, 1000)), 1),  # of 64 parts of the range, the last one holds these 20 and no more
+    ],
+)
+def test_as_many_of_each_answer_are_chosen_as_there_is_room_for(answers: pa.Array, rare: int) -> None:
+    picked = chosen(answers)
+    assert len(picked) == 64
+    assert (picked >= (500 if rare == 32 else 980)).sum() in ((1, 2) if rare == 1 else (rare,))
+
+
+def test_no_row_of_the_other_order_keeps_its_place() -> None:
+    for rows in (2, 3, 40, 1001):
+        assert sorted(moved(rows)) == list(range(rows))
+        assert (moved(rows) != np.arange(rows)).all()
 
 
 def test_a_model_that_stands_by_its_answers_is_asked_for_few_rows_more() -> None:
     model = Answering(lambda x: x > 0)
     assert run(model) == []
-    assert model.asked == [400, 400, 200, 40]
+    assert model.asked == [400, 400, 200, 40, 20]  # of the first and of the last batch
     assert model.finished and not model.killed
 
 
@@ -101,17 +127,78 @@ def test_scores_may_differ_as_much_as_another_order_of_summing_makes_them() -> N
     assert run(Answering(lambda x: x * (1 + 0.01 * (len(x) < 200)), dtype="bf16")) == []
 
 
-def test_one_near_tie_is_noted_and_three_are_an_error() -> None:
+def test_a_late_batch_of_a_few_rows_leaves_it_to_the_one_before() -> None:
+    model = Answering(np.sign)
+    list(score([model], batches(rows=807)))
+    assert model.asked == [400, 400, 7, 40, 40]
+
+
+def rarely(x: np.ndarray) -> np.ndarray:
+    return (x > 2).astype(int)  # 2 % of the rows
+
+
+@pytest.mark.parametrize("rows", [40, 400, 1000])
+@pytest.mark.parametrize("reorder", [np.sort, lambda answers: answers[::-1], lambda answers: np.roll(answers, 1)])
+def test_a_rare_answer_at_the_wrong_row_is_found(rows: int, reorder: Callable[[Any], Any]) -> None:
+    some = pa.record_batch({"x": np.r_[3.0, np.random.default_rng(1).normal(size=rows - 1)]})
+    with pytest.raises(EvidenceError, match="depend on the order or the company"):
+        list(score([Answering(lambda x: reorder(rarely(x)))], [(0, some)]))
+
+
+@pytest.mark.parametrize("sorted_calls", [{1, 2, 3}, {2}])
+def test_a_model_that_sorts_from_the_second_batch_on_is_found(sorted_calls: set[int]) -> None:
+    calls = iter(range(100))
+    model = Answering(lambda x: np.sort(rarely(x)) if next(calls) in sorted_calls else rarely(x))
+    with pytest.raises(EvidenceError, match="answers differently on the same rows|depend on the order"):
+        run(model)
+
+
+def test_one_outlier_hides_nothing() -> None:
+    def answers(x: np.ndarray) -> np.ndarray:
+        scores = np.where(x == x.max(), 5000.0, x)
+        return np.sort(scores) if len(x) < 100 else scores
+
+    with pytest.raises(EvidenceError, match="depend on the order or the company"):
+        run(Answering(answers))
+
+
+def test_of_two_scores_that_are_as_near_as_rounding_the_other_may_be_the_larger() -> None:
+    def nearly_tied(x: np.ndarray) -> np.ndarray:
+        scores = np.stack([x, -x], axis=1).astype(np.float32)
+        scores[np.abs(x) < 0.2] = [0.5, 0.5 + (1e-6 if len(x) == 40 else -1e-6)]
+        return scores
+
+    (note,) = run(Answering(nearly_tied))
+    assert re.fullmatch(
+        r"candidate model: \d+ of 60 rows asked twice were answered differently in a smaller batch: near ties of its"
+        " arithmetic",
+        note,
+    )
+
+
+def test_scores_that_are_further_apart_are_no_near_tie() -> None:
+    def jumps(x: np.ndarray) -> np.ndarray:
+        scores = np.stack([x, -x], axis=1)
+        scores[np.abs(x) < 0.2] = [0.4, 0.6] if len(x) == 40 else [0.6, 0.4]
+        return scores
+
+    with pytest.raises(EvidenceError, match=r"\d+ of 40 rows are answered differently in a smaller batch"):
+        run(Answering(jumps))
+
+
+def test_one_bare_label_may_be_a_near_tie_and_two_are_an_error() -> None:
     def ties(count: int) -> Callable[[np.ndarray], np.ndarray]:
-        nearest = np.sort(np.abs(batches()[0][1].column(0).to_numpy()[chosen(400)]))[count - 1]
-        return lambda x: np.where((np.abs(x) <= nearest) & (len(x) == 40), x <= 0, x > 0)
+        def answer(x: np.ndarray) -> np.ndarray:
+            return np.where((np.argsort(np.argsort(x)) < count) & (len(x) == 40), x > x.min() - 1, x > 0)
+
+        return answer
 
     assert run(Answering(ties(1))) == [
-        "candidate model: 1 of 40 rows asked twice were answered differently in a smaller batch: near ties of its"
+        "candidate model: 1 of 60 rows asked twice were answered differently in a smaller batch: near ties of its"
         " arithmetic"
     ]
-    with pytest.raises(EvidenceError, match="3 of 40 rows are answered differently in a smaller batch"):
-        run(Answering(ties(3)))
+    with pytest.raises(EvidenceError, match="2 of 40 rows are answered differently in a smaller batch"):
+        run(Answering(ties(2)))
 
 
 def test_a_model_that_answers_otherwise_is_ended() -> None:
@@ -131,6 +218,9 @@ def test_a_model_that_answers_otherwise_is_ended() -> None:
         ([1, 2, 1000], [1, 2, 1001], [False, False, True]),
         ([1.0, 1000.0], [1.0, 1001.0], [False, True]),  # labels, written as fractions
         ([1.5, 1000.0], [1.5, 1000.9], [False, False]),
+        ([1.5, 2.5, 5e6], [1.5, 2.6, 5e6], [False, True, False]),
+        ([0, 1], [-(2**63), 1], [True, False]),
+        ([2**53], [2**53 + 1], [True]),
         ([np.nan, np.inf, 0.5], [np.nan, np.inf, np.nan], [False, False, True]),
         ([np.inf, 0.5], [-np.inf, 0.5], [True, False]),
         ([1, None], [1, None], [False, False]),
@@ -138,11 +228,19 @@ def test_a_model_that_answers_otherwise_is_ended() -> None:
     ],
 )
 def test_what_counts_as_the_same_answer(one: list[Any], other: list[Any], differing: list[bool]) -> None:
-    assert differ(pa.array(one), pa.array(other), 1e-3).tolist() == differing
+    before = pa.array(other)
+    assert differ(pa.array(one), before, 1e-3, typical(before)).tolist() == differing
+
+
+def test_whole_numbers_of_different_widths_are_compared_as_numbers() -> None:
+    one, other = pa.array([255, 1, 2**63], pa.uint64()), pa.array([-1, 1, 2**63 - 1], pa.int64())
+    assert differ(one, other, 1e-3).tolist() == [True, False, True]
 
 
 def test_a_row_of_scores_differs_where_one_of_them_does() -> None:
     def rows(values: Any) -> pa.Array:
         return pa.FixedSizeListArray.from_arrays(pa.array(np.array(values).reshape(-1)), 2)
 
-    assert differ(rows([[0.5, 0.5], [0.1, 0.9]]), rows([[0.5, 0.5], [0.1, 0.8]]), 1e-3).tolist() == [False, True]
+    before = rows([[0.5, 0.5], [0.1, 0.8]])
+    assert differ(rows([[0.5, 0.5], [0.1, 0.9]]), before, 1e-3, typical(before)).tolist() == [False, True]
+    assert differ(rows([[1.0, 0.0]]), rows([[0.0, 1.0]]), 1e-3).tolist() == [True], "a row of scores has an order"

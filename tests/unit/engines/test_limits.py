@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
-from gate.engines.limits import MemoryWatch, group_resident, in_words, resident, size_in_bytes
+from gate.engines.limits import MemoryWatch, end, family, in_words, resident, size_in_bytes
 from gate.errors import UsageError
 
 
@@ -45,7 +46,7 @@ def test_what_a_process_starts_counts_with_it_and_the_watch_sees_both() -> None:
     with process:
         assert process.stdin is not None and process.stdout is not None
         process.stdout.readline()
-        assert resident(process.pid) < 80 << 20 < group_resident(process.pid)
+        assert resident(process.pid) < 80 << 20 < sum(one.memory for one in family(process.pid))
         exceeded = threading.Event()
         watch = MemoryWatch(process.pid, 90 << 20, exceeded.set)
         assert exceeded.wait(20)
@@ -59,4 +60,28 @@ def test_what_a_process_starts_counts_with_it_and_the_watch_sees_both() -> None:
 def test_a_process_that_is_gone_has_no_memory() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-    assert resident(process.pid) == 0 == group_resident(process.pid)
+    assert resident(process.pid) == 0
+    assert family(process.pid) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="Linux's /proc")
+@pytest.mark.parametrize("parent_first", [False, True])
+def test_a_child_in_a_session_of_its_own_belongs_to_the_family_and_ends_with_it(
+    tmp_path: Path, parent_first: bool
+) -> None:
+    child = [sys.executable, "-c", "import time; print('child', flush=True); time.sleep(600)"]
+    starts = f"import subprocess, time; subprocess.Popen({child!r}, start_new_session=True); time.sleep(600)"
+    home = str(tmp_path)
+    words = [sys.executable, "-c", starts]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True, env={"HOME": home}) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        others = {one.number for one in family(process.pid)} - {process.pid}
+        assert len(others) == 1
+        if parent_first:  # then only its HOME tells whose it was
+            process.kill()
+            process.wait()
+        assert {one.number for one in family(process.pid, home)} - {process.pid} == others
+        end(process.pid, home, over=parent_first)
+        process.wait()
+    assert family(process.pid, home) == []

@@ -6,6 +6,7 @@ import gc
 import mmap
 import os
 import sys
+import threading
 
 import numpy as np
 import pyarrow as pa
@@ -53,6 +54,29 @@ def test_a_piece_is_used_again_only_when_nobody_holds_its_question() -> None:
     gc.collect()
     third = Question(BATCH, memory).encoded()[1]
     assert isinstance(third, Piece) and third.number == number
+
+
+@linux
+def test_a_piece_may_be_given_back_in_the_middle_of_taking_one() -> None:
+    class Refusing(Piece):
+        """Too small; looking at its size is where a collection of garbage gives another one back."""
+
+        @property
+        def size(self) -> int:
+            memory.give_back(other)
+            return 0
+
+        @size.setter
+        def size(self, size: int) -> None: ...
+
+    memory, other = SharedMemory(), Piece(100)
+    small = Refusing.__new__(Refusing)
+    memory.give_back(small)
+    taken: list[Piece | None] = []
+    thread = threading.Thread(target=lambda: taken.append(memory.take(10)), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert taken == [other]
 
 
 @linux

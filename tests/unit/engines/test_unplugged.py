@@ -62,6 +62,47 @@ def test_where_the_system_refuses_the_program_starts_all_the_same_in_this_networ
     assert (space, told, own) == (os.readlink("/proc/self/ns/net"), "reached", "own")
 
 
+WALKS_BACK = """
+import ctypes, os
+print(open("/proc/self/status").read().split("CapEff:")[1].split()[0])
+parent = f"/proc/{os.getppid()}"
+for name in ("environ", "ns/net"):
+    try:
+        print("opened", os.open(f"{parent}/{name}", os.O_RDONLY))
+    except PermissionError:
+        print("kept out")
+libc = ctypes.CDLL(None, use_errno=True)
+print("back" if libc.setns(int(os.environ["SPACE"]), 0) == 0 else "stays")
+"""
+
+
+@pytest.mark.skipif(not (unshare("-n", "true") or unshare("-Urn", "true")), reason="the system does not allow it")
+def test_not_even_the_superuser_walks_back_or_reads_what_is_in_the_environment_of_the_gate() -> None:
+    space = os.open("/proc/self/ns/net", os.O_RDONLY)  # as if it had got hold of it
+    os.set_inheritable(space, True)
+    try:
+        told = subprocess.run(
+            [sys.executable, "-I", "-S", HERE, sys.executable, "-c", WALKS_BACK],
+            capture_output=True,
+            text=True,
+            check=True,
+            pass_fds=(space,),
+            env={"SPACE": str(space)},
+        ).stdout.split("\n")
+    finally:
+        os.close(space)
+    assert told[:4] == ["0" * 16, "kept out", "kept out", "stays"]
+
+
+def test_the_network_can_be_left_to_a_program_that_has_no_capability_all_the_same() -> None:
+    status = "print(open('/proc/self/status').read()); import os; print(os.readlink('/proc/self/ns/net'))"
+    told = run(sys.executable, "-I", "-S", HERE, "--network", sys.executable, "-c", status)
+    assert told[-1] == os.readlink("/proc/self/ns/net")
+    for kind in ("CapInh:", "CapPrm:", "CapEff:", "CapBnd:" if not os.getuid() else "CapAmb:", "CapAmb:"):
+        assert told[told.index(kind) + 1] == "0" * 16, kind
+    assert told[told.index("NoNewPrivs:") + 1] == "1"
+
+
 def test_a_process_in_this_network_is_not_taken_for_one_without() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         assert not apart(process.pid)

@@ -246,7 +246,7 @@ def test_what_could_harm_a_reader_is_written_out(judge: Callable[..., Judgement]
 def test_the_summary_says_what_may_be_and_what_decides(judge: Callable[..., Judgement]) -> None:
     assert summary(judge(rule="{id: few, rate: nfr, at_most: 0.1%, decide_on: estimate}").decision) == (
         "(in memory)#new must not replace (in memory)#old. What decides: rule 'few' wants the negative flip rate (NFR)"
-        " at most 0.1%; it is 1.00% (2 of 200), judged by the estimate alone."
+        " at most 0.1%; it is 1.00% (2 of 200 rows), judged by the estimate alone."
     )
 
 
