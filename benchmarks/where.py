@@ -106,13 +106,14 @@ def inside(told: list[str]) -> None:
     for place, step in STEPS.items():
         module, _, name = place.partition(":")
         put_around(clock, load(module), name, step)
-    from gate.cli.app import run
+    from gate.cli.app import leave, run
 
     code = run(told)
     whole = time.perf_counter() - started
     clock.seconds[REST] = whole - sum(clock.seconds.values())
     line = {"code": code, "seconds": clock.seconds, "began": began, "ended": time.time()}
     print("\n" + json.dumps(line), flush=True)
+    leave(0)  # as the command does
 
 
 def main() -> None:
