@@ -189,10 +189,13 @@ def test_leaving_runs_what_is_registered_for_the_end_and_flushes(tmp_path: Path)
         "from gate.cli.app import leave\n"
         "atexit.register(lambda: print('registered'))\n"
         "threading.Thread(target=lambda: (time.sleep(0.2), print('thread'))).start()\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "pool = ThreadPoolExecutor(2)\n"
+        "pool.submit(int).result()\n"  # its threads wait for more until they are told to end
         "sys.stdout.write('result\\n')\n"
         "leave(11)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (11, "result\nthread\nregistered\n")
 
 
