@@ -26,7 +26,8 @@ def on_pty(*arguments: object, columns: int = 90, **environment: str) -> tuple[i
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     command = [sys.executable, "-m", "gate", *map(str, arguments)]
-    inherited = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    others = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")  # the terminal itself says how wide it is
+    inherited = {name: value for name, value in os.environ.items() if name not in others}
     told = {**inherited, "TERM": "xterm-256color", "PYTHONUTF8": "1", **environment}
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=told)
     os.close(theirs)
