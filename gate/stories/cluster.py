@@ -30,7 +30,7 @@ from gate.stories.contract import met
 from gate.stories.counting import Counted, Part, Progress, nothing
 from gate.stories.decide import built_in
 from gate.stories.holdout import HeldOut
-from gate.stories.remembering import Before
+from gate.stories.remembering import MET_BY_OTHERS, Before
 from gate.stories.scoring import Between, Pair, Scored, features_of, offered_to
 from gate.stories.sides import Sides
 from gate.tasks.slicing import MOST_CELLS
@@ -115,7 +115,7 @@ class Cluster:
             raise EvidenceError("no rows: the contract has nothing to check", where=self.header.uri)
         before = digest.hexdigest(self._frame.columns)
         report = check_spark_contract(self._frame.rows, suite, content_digest=before, number=digest.rows, values=values)
-        return met(report, rules), Before(before, "the contract was met by other rows than those scored")
+        return met(report, rules), Before(before, MET_BY_OTHERS)
 
     def scored(
         self,

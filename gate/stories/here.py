@@ -16,7 +16,7 @@ from gate.stories.asking import How, Models, Opened
 from gate.stories.contract import contract_of
 from gate.stories.counting import Progress
 from gate.stories.holdout import HeldOut
-from gate.stories.remembering import Before
+from gate.stories.remembering import MET_BY_OTHERS, Before
 from gate.stories.scoring import Scored, scored
 from gate.stories.sides import Sides
 
@@ -46,7 +46,7 @@ class Here:
         contract, agreed = contract_of(rules, self.header, values=values)
         if agreed is None:
             return contract, None
-        return contract, Before(agreed, "the contract was met by other rows than those scored")
+        return contract, Before(agreed, MET_BY_OTHERS)
 
     def scored(
         self,

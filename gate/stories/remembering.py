@@ -34,6 +34,10 @@ class Before:
     unlike: str
 
 
+MET_BY_OTHERS = "the contract was met by other rows than those scored"
+"""What it means if the rows are others now than those that met the contract."""
+
+
 class Remembering:
     """The cache as one check uses it: looked into before the models are asked, added to afterwards."""
 

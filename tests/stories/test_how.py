@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import MISSING, fields
 from typing import Any
 
 import pytest
 
+from gate.cli import running
 from gate.core.outcomes import Value
 from gate.engines.answers import ModelInfo
+from gate.engines.environments import MANAGERS
 from gate.errors import UsageError
 from gate.registry.refs import ModelRef
 from gate.stories.asking import How
-from gate.stories.check import _worn
+from gate.stories.check import _Asked, _worn, check
 from gate.stories.sides import Side, Sides, _named
 
 
@@ -72,3 +76,14 @@ def test_two_versions_with_one_role_cannot_be(tmp_path: Any) -> None:
 )
 def test_candidates_before_and_now_are_looks_together(before: int | None, now: int, declared: int, told: bool) -> None:
     assert bool(_worn(before, now, declared)) is told
+
+
+def test_one_pair_and_several_have_the_same_defaults() -> None:
+    stated = {name: one.default for name, one in inspect.signature(check).parameters.items()}
+    for field in fields(_Asked):
+        if field.name != "how":
+            assert stated[field.name] is (inspect.Parameter.empty if field.default is MISSING else field.default)
+
+
+def test_the_command_offers_the_managers_that_there_are() -> None:
+    assert running.MANAGERS == MANAGERS
