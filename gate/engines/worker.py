@@ -623,7 +623,8 @@ def load(path: str, sets: bool = False, options: Mapping[str, Any] | None = None
         os.environ["MLFLOW_DEFAULT_PREDICTION_DEVICE"] = "cpu"  # torch_worker.py moves it, once
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        pyfunc = mlflow.pyfunc.load_model(path)
+        # What it requires the gate has compared; MLflow would look at every file that is installed, to say it again.
+        pyfunc = mlflow.pyfunc.load_model(path, suppress_warnings=True)
     for warning in caught:
         if warning.category.__name__ == "InconsistentVersionWarning":
             raise Refusal(
@@ -808,6 +809,7 @@ def serve(fd_in: int, fd_out: int) -> None:
     frames: queue.Queue[tuple[int, pa.Buffer]] = queue.Queue(maxsize=AHEAD)
     threading.Thread(target=read_frames, args=(socket.socket(fileno=fd_in), frames), daemon=True).start()
     stage = "starting"
+    gc.disable()  # what is imported is no garbage, and looking through it takes a quarter of the time
     try:
         check_pyarrow(pa.__version__)
         import mlflow.pyfunc  # noqa: F401  while the gate still downloads the model
@@ -818,6 +820,7 @@ def serve(fd_in: int, fd_out: int) -> None:
         model = load(asked["model"], asked["sets"], asked.get("options"))
         gc.collect()
         gc.freeze()  # what is loaded stays; looking through it again and again would take longer than predict
+        gc.enable()
         write_frame(fd_out, READY, json.dumps(model.about).encode())
         stage, batches, rows = "predict", 0, 0
         while True:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -9,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gate.engines.environments import Environment, environment_for
@@ -27,6 +30,14 @@ SAVE = """
         model, sys.argv[1], signature=infer_signature(x), serialization_format="cloudpickle",
         pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
     )
+"""
+
+POLICY = """\
+version: 1
+name: small
+holdout: {label: y}
+rules:
+  - {id: few-negative-flips, rate: nfr, at_most: 50%}
 """
 
 
@@ -56,6 +67,20 @@ def saved(homes: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pa
     return found
 
 
+@pytest.fixture(scope="module")
+def registry(saved: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A registry whose version 1 needs the one scikit-learn, and version 2 the other."""
+    from mlflow import MlflowClient
+
+    folder = tmp_path_factory.mktemp("registry")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    client = MlflowClient(uri, uri)
+    client.create_registered_model("words")
+    for version in (OLD, NEW):
+        client.create_model_version("words", str(saved[version]))
+    return uri
+
+
 def environment(model: Path, homes: Path) -> Environment:
     return environment_for(model, "uv", folder=homes)
 
@@ -73,6 +98,37 @@ def test_models_of_two_versions_of_scikit_learn_are_scored_side_by_side(saved: d
         assert incumbent.ready().versions["sklearn"] == OLD
         assert candidate.ready().versions["sklearn"] == NEW
     assert answers[0].values.to_pylist() == answers[1].values.to_pylist() == ["no", "yes", "yes"]
+
+
+@pytest.mark.parametrize("flags", [["--env-manager", "uv"], []], ids=["environments of their own", "the running one"])
+def test_the_command_checks_two_versions_of_scikit_learn_side_by_side(
+    registry: str, homes: Path, tmp_path: Path, flags: list[str]
+) -> None:
+    (tmp_path / "environments").symlink_to(homes)
+    rows = {"a": [float(row) for row in range(200)], "b": [float(row % 7) for row in range(200)]}
+    rows["y"] = ["yes" if row > 19 else "no" for row in range(200)]
+    pq.write_table(pa.table(rows), tmp_path / "holdout.parquet")
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    asked = ["check", "--model", "words", "--incumbent", "1", "--candidate", "2", "--registry-uri", registry]
+    asked += ["--data", "holdout.parquet", "--policy", "policy.yaml", "--report", "json=decision.json", "--no-log"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "gate", *asked, *flags],
+        cwd=tmp_path,
+        env={**os.environ, "GATE_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    if flags:
+        assert ran.returncode == 0, ran.stderr
+        decision = json.loads((tmp_path / "decision.json").read_text())
+        assert decision["provenance"]["incumbent"]["versions"]["sklearn"] == OLD
+        assert decision["provenance"]["candidate"]["versions"]["sklearn"] == NEW
+        assert decision["counts"]["n"] == 200
+    else:
+        assert ran.returncode == 12
+        assert "needs scikit-learn==1.5.2" in ran.stderr and "--env-manager uv" in ran.stderr
+        assert not (tmp_path / "decision.json").exists()
 
 
 def test_in_the_running_environment_the_clash_is_an_error_that_names_the_flag(saved: dict[str, Path]) -> None:
