@@ -3,7 +3,7 @@
 Run::
 
     python -m benchmarks.peers [--rows 1000000] [--classes 10 1000] [--check-rows 100000] [--repeats 3]
-        [--limit 600] [--only NAME ...] [--environments FOLDER]
+        [--limit 600] [--once 60] [--only NAME ...] [--environments FOLDER]
 
 Each peer has an environment of its own, made of ``benchmarks/peers/NAME.txt`` (in ``--environments``, which are kept),
 and does the same work in processes of their own, in turns:
@@ -65,12 +65,12 @@ CHECK = (
 def runs(
     story: str, peers: tuple[Peer, ...], told: list[str], folder: Path, given: argparse.Namespace
 ) -> dict[str, list[Ran]]:
-    """Some runs of each, in turns: one that fails, or takes too long, is not tried again."""
+    """Some runs of each, in turns: one that fails or takes long is not tried again."""
     found: dict[str, list[Ran]] = {peer.name: [] for peer in peers}
     for _ in range(given.repeats):
         for peer in peers:
             before = found[peer.name]
-            if not (before and before[-1].problem):
+            if not (before and (before[-1].problem or before[-1].whole > given.once)):
                 before.append(one(peer, story, told, folder, given))
     return found
 
@@ -146,6 +146,9 @@ def main() -> None:
     parser.add_argument("--check-rows", type=int, default=100_000, help="0: no check")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--limit", type=float, default=600.0, help="seconds after which a peer is stopped")
+    parser.add_argument(
+        "--once", type=float, default=60.0, help="seconds above which a peer runs once, not REPEATS times"
+    )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="scripts, such as with_mlflow; the gate always runs")
     parser.add_argument("--environments", type=Path, default=ROOT / ".venv-peers")
     given = parser.parse_args()

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from gate.core.clusters import ClusteredCells, count_clusters, merge_clusters
 from gate.core.counts import (
-    BOTH_RIGHT,
     COLUMN_OF,
     COLUMNS,
-    ONE_RIGHT,
     Cells,
     FlipCounts,
     bits_of,
     count_by,
+    count_by_both,
     count_by_output,
+    few_enough,
     merge_cells,
 )
 from gate.core.flipped import FlippedRow, chosen, row_digest, smallest
@@ -99,11 +99,9 @@ def count(outcomes: Outcomes, *, seed: int = 0, keep: int = 100) -> FlipTable:
     [(11, 'negative')]
     """
     bits = bits_of(outcomes.incumbent_right, outcomes.candidate_right, outcomes.same_output)
-    others = np.flatnonzero(bits < BOTH_RIGHT)  # what both got right is most of it, and counted by class alone
-    bits_of_others = bits.take(others)
-    flipped = _flipped(outcomes, keep, others, bits_of_others)
+    flipped = _flipped(outcomes, keep)
     columns = _dimensions(outcomes)
-    cells = _cells(outcomes, columns, bits, others, bits_of_others)
+    cells = _cells(outcomes, columns, bits)
     return FlipTable(
         overall=_overall(cells.get(BY_CLASS), bits),
         cells=cells,
@@ -116,13 +114,11 @@ def count(outcomes: Outcomes, *, seed: int = 0, keep: int = 100) -> FlipTable:
     )
 
 
-def _flipped(
-    outcomes: Outcomes, keep: int, others: NDArray[np.intp], bits_of_others: NDArray[np.uint8]
-) -> NDArray[np.intp]:
+def _flipped(outcomes: Outcomes, keep: int) -> NDArray[np.intp]:
     """Where exactly one of the two is right; nobody is told where nobody looks at single flips."""
     if not keep and outcomes.incumbent is None and outcomes.confidence is None and outcomes.margins is None:
-        return others[:0]
-    return others.take(np.flatnonzero(bits_of_others >= ONE_RIGHT))
+        return np.zeros(0, dtype=np.intp)
+    return np.flatnonzero(outcomes.incumbent_right != outcomes.candidate_right)
 
 
 def _overall(by_class: Cells | None, bits: NDArray[np.uint8]) -> FlipCounts:
@@ -131,22 +127,18 @@ def _overall(by_class: Cells | None, bits: NDArray[np.uint8]) -> FlipCounts:
     return FlipCounts.from_row(columns)
 
 
-def _cells(
-    outcomes: Outcomes,
-    columns: Mapping[str, Codes],
-    bits: NDArray[np.uint8],
-    others: NDArray[np.intp],
-    bits_of_others: NDArray[np.uint8],
-) -> dict[str, Cells]:
+def _cells(outcomes: Outcomes, columns: Mapping[str, Codes], bits: NDArray[np.uint8]) -> dict[str, Cells]:
     label, output = outcomes.label, outcomes.candidate
-    shared = outcomes.right_is_label and label is not None and output is not None and label.values is output.values
     cells: dict[str, Cells] = {}
-    for name, column in columns.items():
-        if shared and name == BY_OUTPUT:
-            cells[name] = count_by_output(column, cells[BY_CLASS], others, bits_of_others)
-        else:
-            cells[name] = count_by(column, bits)
-        if name in (BY_CLASS, BY_OUTPUT) and int(cells[name].columns.sum()) != len(outcomes):
+    if label is not None and output is not None:
+        if few_enough(label, output):
+            cells[BY_CLASS], cells[BY_OUTPUT] = count_by_both(label, output, bits)
+        elif outcomes.right_is_label and label.values is output.values:
+            cells[BY_CLASS] = count_by(label, bits)
+            cells[BY_OUTPUT] = count_by_output(output, cells[BY_CLASS], outcomes.candidate_right, bits)
+    cells |= {name: count_by(column, bits) for name, column in columns.items() if name not in cells}
+    for name in (BY_CLASS, BY_OUTPUT):
+        if name in cells and int(cells[name].columns.sum()) != len(outcomes):
             raise ValueError(f"a unit is in no {name}: only a slice may leave units out")
     return cells
 

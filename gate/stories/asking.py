@@ -49,7 +49,7 @@ class How:
     def __post_init__(self) -> None:
         """Raises UsageError for options of which one does nothing beside another."""
         within = {"--env-manager": self.env_manager != "local", "--memory": self.memory is not None}
-        within["--total-timeout"] = self.total_timeout is not None
+        within |= {"--timeout": self.timeout != How.timeout, "--total-timeout": self.total_timeout is not None}
         problems = [
             Problem("it does not go with --in-process", option, "only a process of its own can be held to it")
             for option, given in within.items()

@@ -14,6 +14,7 @@ from gate.core.outcomes import Codes, Value
 
 _DIRECT = 1 << 20
 _DICTIONARIES = 8
+_SOME = 1 << 12
 
 
 class Vocabulary:
@@ -87,9 +88,7 @@ class Vocabulary:
             return None
         if largest >= self._own:
             self._make_room(largest)
-            seen = np.zeros(largest + 1, dtype=np.bool_)
-            seen[wide] = True
-            self._add_small(np.flatnonzero(seen & (self._direct[: largest + 1] < 0)))
+            self._add_small(np.flatnonzero(_seen(wide, largest) & (self._direct[: largest + 1] < 0)))
         return wide if largest < self._own else self._direct.take(wide)
 
     def _add_small(self, new: NDArray[np.int64]) -> None:
@@ -131,6 +130,17 @@ class Vocabulary:
             found = np.asarray(indices.to_numpy(zero_copy_only=False))  # as they are: no copy, unless they are narrow
             return found if found.dtype.itemsize >= 4 else found.astype(np.int64)
         return np.asarray(codes.take(indices.to_numpy(zero_copy_only=False)))
+
+
+def _seen(numbers: NDArray[np.int64], largest: int) -> NDArray[np.bool_]:
+    """Which of the numbers from 0 to the largest there are; a look at some is enough if these are all of them."""
+    seen = np.zeros(largest + 1, dtype=np.bool_)
+    step = max(_SOME, len(numbers) // 8, 8 * len(seen))
+    for start in range(0, len(numbers), step):
+        seen[numbers[start : start + step]] = True
+        if seen.all():
+            break
+    return seen
 
 
 def _is_small(value: Value) -> TypeGuard[int]:

@@ -24,6 +24,7 @@ from gate.stories.sides import Side, Sides, _named
     [
         ({"in_process": True, "env_manager": "uv"}, "--env-manager"),
         ({"in_process": True, "memory": 1 << 30}, "--memory"),
+        ({"in_process": True, "timeout": 10.0}, "--timeout"),
         ({"in_process": True, "total_timeout": 10.0}, "--total-timeout"),
         ({"builds": True}, "--allow-builds"),
         ({"accept_clash": True, "env_manager": "uv"}, "--accept-clash"),
