@@ -6,23 +6,18 @@ it matters how versions are promoted and not what they answer, a fleet has as ma
 
 from __future__ import annotations
 
-import contextlib
 import os
-import random
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import end_group, free_port, globally, wait_for
 
 # Before anything imports MLflow: nothing is sent to anybody, and no test waits long for what is not there.
 os.environ.update(
@@ -76,7 +71,7 @@ def mlflow_server(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -
     """The URI of a real ``mlflow server`` on the loopback, which serves its own artifacts; ``digits`` as above."""
     folder = tmp_path_factory.mktemp("mlflow_server")
     shutil.copy(empty_store, folder / "mlflow.db")
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/files"]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -86,11 +81,11 @@ def mlflow_server(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -
         )
     try:
         uri = f"http://127.0.0.1:{port}"
-        _wait_for(f"{uri}/health", server, folder / "server.log")
+        wait_for(f"{uri}/health", server, folder / "server.log")
         register_digits(uri, artifacts=None)
         yield uri
     finally:
-        _end_group(server)
+        end_group(server)
 
 
 class Fleet:
@@ -217,7 +212,7 @@ def register_digits(uri: str, artifacts: str | None) -> None:
     signature = infer_signature(frame.head(), labels[:5])
     client = mlflow.MlflowClient(uri, uri)
     experiment = client.create_experiment(DIGITS, artifact_location=artifacts)
-    with _globally(uri):
+    with globally(uri):
         for rows in (150, 300, 600):
             model = LogisticRegression(max_iter=1000).fit(frame[:rows], labels[:rows])
             with mlflow.start_run(experiment_id=experiment):
@@ -230,43 +225,3 @@ def register_digits(uri: str, artifacts: str | None) -> None:
                     await_registration_for=None,
                 )
     client.set_registered_model_alias(DIGITS, "champion", "1")
-
-
-@contextlib.contextmanager
-def _globally(uri: str) -> Iterator[None]:
-    # log_model has no client of its own: it uses the process's.
-    import mlflow
-
-    unset: Any = None
-    mlflow.set_tracking_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(unset)
-
-
-def _free_port() -> int:
-    while True:
-        port = random.randrange(20_000, 32_000)  # below the range that the system gives to outgoing connections
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
-def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path, seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and server.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
-            if answer.status == 200:
-                return
-        time.sleep(0.2)
-    raise RuntimeError(f"mlflow server did not start:\n{log.read_text(errors='replace')[-2000:]}")
-
-
-def _end_group(server: subprocess.Popen[bytes]) -> None:
-    # First a polite word to all, so that the workers end too; then the same as an order, to whoever is left.
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, sign)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(10)

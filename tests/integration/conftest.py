@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import end_group, free_port, wait_for
 
 from gate.decisions.keys import PrivateKey, new_keys, read_private
 
@@ -87,7 +85,7 @@ def postgresql() -> Iterator[str]:
     word = folder / "password"
     word.write_text(SECRET)
     word.chmod(0o644)
-    data, port = folder / "data", _free_port()
+    data, port = folder / "data", free_port()
     server: subprocess.Popen[bytes] | None = None
     try:
         initdb = [programs / "initdb", "-D", data, "-U", "mlflow", "-A", "scram-sha-256", f"--pwfile={word}"]
@@ -138,7 +136,7 @@ def enforcing_server(
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "for a test",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", database, "--registry-store-uri", f"gated:{database}"]
     command += ["--artifacts-destination", f"{folder}/files", "--app-name", "basic-auth"]
@@ -149,31 +147,13 @@ def enforcing_server(
         )
     try:
         uri = f"http://127.0.0.1:{port}"
-        _wait_for_server(f"{uri}/health", server, log)
+        wait_for(f"{uri}/health", server, log)
         started = EnforcingServer(uri, database, folder, keys)
         with started.as_user("admin"):
             get_app_client("basic-auth", tracking_uri=uri).create_user("ann", SECRET)
         yield started
     finally:
-        _end_group(server)
-
-
-def _free_port() -> int:
-    while True:
-        port = random.randrange(20_000, 32_000)  # below the range that the system gives to outgoing connections
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
-def _wait_for_server(url: str, server: subprocess.Popen[bytes], log: Path, seconds: float = 180.0) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and server.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
-            if answer.status == 200:
-                return
-        time.sleep(0.2)
-    raise RuntimeError(f"mlflow server did not start:\n{log.read_text(errors='replace')[-4000:]}")
+        end_group(server)
 
 
 def _wait_for_database(uri: str, server: subprocess.Popen[bytes], log: Path, seconds: float = 60.0) -> None:
@@ -189,11 +169,3 @@ def _wait_for_database(uri: str, server: subprocess.Popen[bytes], log: Path, sec
     finally:
         engine.dispose()
     raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text(errors='replace')[-2000:]}")
-
-
-def _end_group(server: subprocess.Popen[bytes]) -> None:
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, sign)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(10)

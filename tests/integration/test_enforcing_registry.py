@@ -6,17 +6,17 @@ may manage them; ``admin`` may do anything that MLflow knows.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from servers import globally
 
 from gate.decisions.envelope import sign
 from gate.decisions.statement import Subject, of_decision, override_of, rollback
@@ -408,19 +408,6 @@ def replaced(statement: Any, version: int, incumbent: int | None, digests: dict[
 
     old = None if incumbent is None else Subject(incumbent, digests[incumbent])
     return replace(statement, model=model, candidate=Subject(version, digests[version]), incumbent=old)
-
-
-@contextlib.contextmanager
-def globally(uri: str) -> Iterator[None]:
-    """``log_model`` has no client of its own: it uses the process's."""
-    import mlflow
-
-    unset: Any = None
-    mlflow.set_tracking_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(unset)
 
 
 # -- while the server runs ----------------------------------------------------------------------------------------------------
