@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ COLUMN_OF = np.zeros((8, 5), dtype=np.int64)
 for _bits, _column in enumerate((4, 3, 2, 2, 1, 1, 0, 0)):  # bits: incumbent right, candidate right, same output
     COLUMN_OF[_bits, _column] = 1
 _ROOM = threading.local()
-RIGHT_CANDIDATE = (0, 2)  # the columns of units that the candidate gets right
-_NARROW = 1 << 16
+CANDIDATE_RIGHT = (COLUMNS.index("both_right"), COLUMNS.index("positive"))
+_NARROW = 1 << 16  # below it, numbers of 16 bits do
 
 
 @dataclass(frozen=True)
@@ -176,9 +177,11 @@ def cells_and_bits(column: Codes | None, bits: NDArray[np.uint8]) -> NDArray[np.
 def count_by(column: Codes, bits: NDArray[np.uint8]) -> Cells:
     """Count units by the cell that ``column`` puts them in (-1: in none) and their three ``bits``."""
     cells = len(column.values)
-    joint = _joined(column.codes, bits + np.uint8(8))  # as in cells_and_bits
-    counted = np.bincount(joint, minlength=(cells + 1) * 8).reshape(cells + 1, 8)
-    return Cells(tuple(column.values), _five(counted[1:]))
+    if cells * 8 <= _NARROW and _without_gaps(column):
+        counted = np.bincount(_joined([column], bits), minlength=cells * 8)
+    else:
+        counted = np.bincount(_joined_with_gaps(column, bits), minlength=(cells + 1) * 8)[8:]
+    return Cells(tuple(column.values), _five(counted.reshape(cells, 8)))
 
 
 def count_by_output(
@@ -187,47 +190,54 @@ def count_by_output(
     """What :func:`count_by` counts of the candidate's outputs, where an answer is right if and only if it is the label.
 
     Where the candidate is right its output is the label, so ``by_label`` (over the same values) has counted these
-    units, and only the others are looked at. ValueError if one of those has a code of -1.
+    units, and only the others are looked at.
     """
-    cells = len(by_label)
     wrong = np.flatnonzero(~candidate_right)
-    joint = _joined(output.codes.take(wrong), bits.take(wrong))
-    columns = _five(np.bincount(joint, minlength=cells * 8).reshape(cells, 8))
-    for right in RIGHT_CANDIDATE:
-        columns[:, right] = by_label.columns[:, right]
-    return Cells(by_label.values, columns)
+    cells = count_by(Codes(output.codes.take(wrong), by_label.values), bits.take(wrong))
+    for right in CANDIDATE_RIGHT:
+        cells.columns[:, right] = by_label.columns[:, right]
+    return cells
 
 
 def few_enough(one: Codes, other: Codes) -> bool:
     """Whether :func:`count_by_both` may count two columns: few cells for the number of units, and each unit in one."""
     cells = len(one.values) * len(other.values)
-    return 0 < cells <= min(len(one.codes) // 64, _NARROW // 8) and _without_gaps(one) and _without_gaps(other)
+    return cells * 8 <= min(len(one.codes) // 8, _NARROW) and _without_gaps(one) and _without_gaps(other)
 
 
 def count_by_both(one: Codes, other: Codes, bits: NDArray[np.uint8]) -> tuple[Cells, Cells]:
     """What :func:`count_by` counts of each of two columns that are :func:`few_enough`, in one look at the units."""
-    rows, across = len(one.values), len(other.values)
-    joint = one.codes.astype(np.uint16)  # numbers below _NARROW: four times as many fit into the processor
-    joint *= np.uint16(across)
-    joint += other.codes.astype(np.uint16)
-    joint *= np.uint16(8)
-    joint += bits
-    counted = np.bincount(joint, minlength=rows * across * 8).reshape(rows, across, 8)
-    first, second = counted.sum(axis=1), counted.sum(axis=0)
-    return Cells(tuple(one.values), _five(first)), Cells(tuple(other.values), _five(second))
+    shape = len(one.values), len(other.values), 8
+    counted = np.bincount(_joined([one, other], bits), minlength=math.prod(shape)).reshape(shape)
+    return (
+        Cells(tuple(one.values), _five(counted.sum(axis=1))),
+        Cells(tuple(other.values), _five(counted.sum(axis=0))),
+    )
 
 
 def _without_gaps(column: Codes) -> bool:
+    """Whether every unit is in a cell."""
     codes = column.codes
     unsigned = codes.view(f"u{codes.dtype.itemsize}")  # of which negative numbers are the largest: one look finds both
     return int(unsigned.max(initial=0)) < len(column.values)
 
 
-def _joined(codes: NDArray[np.integer[Any]], bits: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Codes times 8 plus bits, good until it is called again."""
-    joint = _room(len(codes))
-    np.left_shift(codes, 3, out=joint, dtype=np.int64)  # codes of narrow integers would overflow
+def _joined(columns: Sequence[Codes], bits: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """The codes of columns without gaps and the bits as one number, which is below ``_NARROW``."""
+    joint = columns[0].codes.astype(np.uint16)
+    for column in columns[1:]:
+        joint *= np.uint16(len(column.values))
+        joint += column.codes.astype(np.uint16)
+    joint *= np.uint16(8)
     joint += bits
+    return joint
+
+
+def _joined_with_gaps(column: Codes, bits: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """What :func:`cells_and_bits` gives, good until it is called again."""
+    joint = _room(len(bits))
+    np.left_shift(column.codes, 3, out=joint, dtype=np.int64)  # codes of narrow integers would overflow
+    joint += bits + np.uint8(8)
     return joint
 
 

@@ -178,7 +178,7 @@ def merge(tables: Sequence[FlipTable]) -> FlipTable:
     histograms = [table.confidence for table in tables if table.confidence is not None]
     near = [table.near_ties for table in tables if table.near_ties is not None]
     return FlipTable(
-        overall=sum((table.overall for table in tables), FlipCounts()),
+        overall=FlipCounts.from_row(map(sum, zip(*(table.overall.columns for table in tables), strict=True))),
         cells=_merged([table.cells for table in tables], merge_cells),
         matrix=MatrixCounts.added([table.matrix for table in tables]),
         samples=smallest((row for table in tables for row in table.samples), keep),

@@ -145,8 +145,10 @@ def _summed(keys: _Numbers, rows: _Numbers | None = None) -> tuple[_Numbers, _Nu
         keys = np.sort(keys)
     else:
         order = np.argsort(keys, kind="stable")
-        keys, rows = keys[order], rows[order]
-    first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    if rows is None:
-        return keys[first], np.diff(first, append=len(keys))
-    return keys[first], np.add.reduceat(rows, first)
+        keys, rows = keys.take(order), rows.take(order)
+    is_last = np.ones(len(keys), dtype=np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=is_last[:-1])
+    last = np.flatnonzero(is_last)
+    counts = last + 1 if rows is None else np.cumsum(rows).take(last)  # of all keys up to this one
+    counts[1:] -= counts[:-1].copy()
+    return keys.take(last), counts

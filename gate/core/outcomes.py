@@ -23,8 +23,8 @@ class Ids(Protocol):
 class Codes:
     """A column of values, written as positions in a tuple of distinct values.
 
-    ``codes`` has one integer per unit, each a position in ``values``, or in a slice -1 for a
-    unit that is in no cell. An empty column is allowed.
+    ``codes`` has one integer per unit, each a position in ``values``, or in a slice -1 for a unit that is in no cell.
+    They may be of any width, so that arithmetic with them is done in 64 bits. An empty column is allowed.
 
     >>> Codes.of(["cat", "dog", "cat"])
     Codes(codes=array([0, 1, 0]), values=('cat', 'dog'))

@@ -14,6 +14,7 @@ from gate.core.outcomes import Codes, Value
 
 _DIRECT = 1 << 20
 _DICTIONARIES = 8
+_NARROW = 1 << 15
 _SOME = 1 << 12
 
 
@@ -32,7 +33,8 @@ class Vocabulary:
         self._so_far: tuple[Value, ...] = ()
         self._positions: dict[tuple[type, Value], int] = {}  # of all but small integers
         self._direct = np.full(0, -1, dtype=np.int64)  # which look up their code without hashing
-        self._own = 0  # how many of the first values are 0, 1, 2 and so on: such integers are their own codes
+        self._lowest = 0  # the first ``_row`` values are this integer and those that follow: less it, they are codes
+        self._row = 0
         self._dictionaries: list[_Dictionary] = []  # those last seen, since batches tend to share theirs
         for value in values:
             self.code(value)
@@ -81,15 +83,32 @@ class Vocabulary:
             return Codes(self._mapped(self._coded(column.dictionary), column.indices), self.so_far)
         return Codes(self._mapped(self._known(column.dictionary), column.indices), self.so_far)
 
-    def _encode_small(self, numbers: NDArray[Any]) -> NDArray[np.int64] | None:
+    def _encode_small(self, numbers: NDArray[Any]) -> NDArray[np.integer[Any]] | None:
         wide: NDArray[np.int64] = numbers.astype(np.int64, copy=False)
         largest = int(wide.view(np.uint64).max())  # of which negative numbers are the largest: one look finds both
         if largest >= _DIRECT:
             return None
-        if largest >= self._own:
+        codes = self._looked_up(wide, largest)
+        if codes is None:
             self._make_room(largest)
             self._add_small(np.flatnonzero(_seen(wide, largest) & (self._direct[: largest + 1] < 0)))
-        return wide if largest < self._own else self._direct.take(wide)
+            codes = self._looked_up(wide, largest)
+        return codes
+
+    def _looked_up(self, numbers: NDArray[np.int64], largest: int) -> NDArray[np.integer[Any]] | None:
+        """The codes of small integers; None where one of them is new."""
+        lowest = self._lowest
+        if largest < lowest + self._row and (not lowest or int(numbers.min()) >= lowest):
+            codes = numbers - lowest if lowest else numbers
+        elif largest < len(self._direct):
+            codes = self._direct.take(numbers)
+            if int(codes.min()) < 0:
+                return None
+        else:
+            return None
+        if len(self) > _NARROW:
+            return codes
+        return codes.astype(np.int16)  # of which four are compared in the time of one
 
     def _add_small(self, new: NDArray[np.int64]) -> None:
         """Number small integers that were never seen, which rise."""
@@ -99,8 +118,9 @@ class Vocabulary:
         self._make_room(int(new[-1]))
         self._direct[new] = codes = np.arange(first, first + len(new))
         self.values.extend(new.tolist())
-        if self._own == first:
-            self._own += int(np.argmin(np.append(new == codes, False)))
+        if self._row == first:
+            self._lowest = self._lowest if first else int(new[0])
+            self._row += int(np.argmin(np.append(new - self._lowest == codes, False)))
 
     def _make_room(self, largest: int) -> None:
         if largest >= len(self._direct):
@@ -118,7 +138,7 @@ class Vocabulary:
         return found
 
     def _coded(self, values: pa.Array) -> _Dictionary:
-        codes = np.fromiter((self.code(value) for value in plain(values).to_pylist()), np.int64, len(values))
+        codes = np.fromiter(map(self.code, plain(values).to_pylist()), np.int64, len(values))
         return _Dictionary(values, codes, np.array_equal(codes, np.arange(len(codes))))
 
     def _mapped(self, known: _Dictionary, indices: pa.Array) -> NDArray[np.integer[Any]]:
@@ -133,13 +153,11 @@ class Vocabulary:
 
 
 def _seen(numbers: NDArray[np.int64], largest: int) -> NDArray[np.bool_]:
-    """Which of the numbers from 0 to the largest there are; a look at some is enough if these are all of them."""
+    """Which of the numbers from 0 to the largest there are; mostly the first few rows have all of them."""
     seen = np.zeros(largest + 1, dtype=np.bool_)
-    step = max(_SOME, len(numbers) // 8, 8 * len(seen))
-    for start in range(0, len(numbers), step):
-        seen[numbers[start : start + step]] = True
-        if seen.all():
-            break
+    seen[numbers[: max(_SOME, 12 * len(seen))]] = True
+    if not seen[int(numbers.min()) :].all():
+        seen[numbers] = True
     return seen
 
 

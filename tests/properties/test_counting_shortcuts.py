@@ -8,10 +8,12 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gate.core.flips import BY_OUTPUT, count, merge
+from gate.core.counts import Cells, bits_of, count_by, count_by_both, few_enough
+from gate.core.flips import BY_CLASS, BY_OUTPUT, count, merge
 from gate.core.matrix import MatrixCounts
 from gate.core.outcomes import Codes, Margins, Outcomes
 from gate.tasks.batch import Answers, Batch, Classes
@@ -55,6 +57,67 @@ def test_outputs_counted_from_the_classes_are_those_counted_one_by_one(everythin
         assert np.array_equal(found.cells[name].columns, cells.columns)
     assert found.matrix == plain.matrix
     assert found.cells[BY_OUTPUT].columns.sum() == len(everything)
+
+
+widths = st.sampled_from(["int8", "uint8", "int16", "uint16", "int32", "int64", "uint64"])
+
+
+@fast
+@given(st.lists(st.tuples(code, code, code), min_size=1, max_size=40), widths, st.sampled_from([0, 9_000, 70_000]))
+def test_cells_are_the_same_for_codes_of_every_width_and_for_many_values(everything, width, unused):
+    label, old, new = np.array(everything).T
+    many = (*values, *range(100, 100 + unused))
+    bits = bits_of(old == label, new == label, old == new)
+    found = count_by(Codes(label.astype(width), many), bits).columns
+    assert found[: len(values)].tolist() == count_by(Codes(label, values), bits).columns.tolist()
+    assert not found[len(values) :].any()
+
+
+@fast
+@given(st.lists(st.tuples(code, code, code), min_size=1, max_size=40), widths, widths)
+def test_two_columns_counted_in_one_look_are_those_counted_one_by_one(everything, width, other_width):
+    label, old, new = np.tile(np.array(everything), (1500, 1)).T
+    of_label, of_output = Codes(label.astype(width), values), Codes(new.astype(other_width), ("none", *values))
+    bits = bits_of(old == label, new == label, old == new)
+    assert few_enough(of_label, of_output)
+    for found, column in zip(count_by_both(of_label, of_output, bits), (of_label, of_output), strict=True):
+        plain = count_by(column, bits)
+        assert found.values == plain.values
+        assert np.array_equal(found.columns, plain.columns)
+
+
+def shown(cells: Cells) -> dict:
+    return {(type(value), value): row for value, row in zip(cells.values, cells.columns.tolist(), strict=True)}
+
+
+@fast
+@given(rows)
+def test_many_rows_are_counted_as_few(everything):
+    once, often = outcomes(everything), outcomes(everything * 300)
+    found, expected = count(often, keep=0), count(once, keep=0)
+    assert found.overall == expected.overall.times(300)
+    for name in (BY_CLASS, BY_OUTPUT):
+        assert shown(found.cells[name]) == {
+            key: [300 * number for number in row] for key, row in shown(expected.cells[name]).items()
+        }
+
+
+@pytest.mark.parametrize("rows_", [4, 4_000])
+@pytest.mark.parametrize("wrong", [-1, -2, 4, 5, 2**16])
+@pytest.mark.parametrize("which", ["label", "candidate"])
+@pytest.mark.parametrize("right_is_label", [True, False])
+def test_a_code_that_is_no_position_is_refused_however_many_rows_there_are(rows_, wrong, which, right_is_label):
+    given_ = outcomes(
+        [(0, 1, 1, 0.0, 0.0), (1, 1, 1, 0.0, 0.0), (2, 3, 2, 0.0, 0.0), (3, 0, 0, 0.0, 0.0)] * (rows_ // 4)
+    )
+    codes = getattr(given_, which).codes.copy()
+    codes[-1] = wrong
+    given_ = replace(given_, **{which: Codes(codes, values)}, right_is_label=right_is_label)
+    if right_is_label:
+        right = given_.label.codes == given_.candidate.codes
+        given_ = replace(given_, candidate_right=right, same_output=given_.incumbent.codes == given_.candidate.codes)
+    with pytest.raises(ValueError, match="a unit is in no |cannot reshape|no negative elements"):
+        count(given_, keep=0)
 
 
 @fast

@@ -112,3 +112,24 @@ def test_every_kind_of_task_is_made_from_what_a_policy_says():
     one = Batch(pa.array([1]), pa.array(["yes"]), Answers(pa.array([0.25])), None)
     assert task.outcomes(one).candidate_right.tolist() == [True]
     assert task.finish(FlipTable()).overall.n == 0
+
+
+@pytest.mark.parametrize("late", [10, 12, 2**15 - 1, 2**15, 2**20 - 2])
+@pytest.mark.parametrize("first", [0, 1, 5, 40_000])
+def test_a_value_that_comes_once_at_the_end_of_many_rows_is_coded_too(late, first):
+    vocabulary = Vocabulary()
+    numbers = np.append(np.arange(100_000) % 10 + first, late)
+    assert np.array_equal(Vocabulary().encode(pa.array(numbers[:-1])).codes, numbers[:-1] - first)
+    codes = vocabulary.encode(pa.array(numbers))
+    assert np.array_equal(np.array(codes.values)[codes.codes], numbers)
+    assert sorted(vocabulary.values) == sorted({*range(first, 10 + first), late})
+    again = vocabulary.encode(pa.array(numbers[::-1] + 1))
+    assert np.array_equal(np.array(again.values)[again.codes], numbers[::-1] + 1)
+    assert len(vocabulary) == len({*range(first, 11 + first), late, late + 1})
+
+
+@pytest.mark.parametrize("values", [2**15 - 1, 2**15, 2**15 + 1])
+def test_codes_are_as_wide_as_the_number_of_values_asks_for(values):
+    vocabulary = Vocabulary()
+    assert np.array_equal(vocabulary.encode(pa.array(np.arange(values))).codes, np.arange(values))
+    assert np.array_equal(vocabulary.encode(pa.array(np.arange(values)[::-1])).codes, np.arange(values)[::-1])
