@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from gate.data.tables import Table
 from gate.errors import EvidenceError, Problem, did_you_mean
 
-_BATCH_BYTES = 64 * 1024 * 1024
+BATCH_BYTES = 64 * 1024 * 1024
+_READ_BYTES = 4 * BATCH_BYTES  # what nobody wants is read all the same, for the digest, and let go at once
 _MOST_ROWS = 65_536
 _FEW_ROWS = 8_192  # fewer at a time than this only where the rows are large
 _BATCHES = 4
@@ -33,8 +34,13 @@ def require_columns(table: Table, wanted: Mapping[str, str]) -> None:
         raise EvidenceError(problems=problems)
 
 
-def batch_rows(table: Table) -> int:
+def batch_rows(
+    table: Table, wanted: Collection[str] | None = None, *, beside: int = 0, at_most: int = BATCH_BYTES
+) -> int:
     """How many rows make a batch: a power of two up to 65,536, and no more than some 64 MiB by the first rows.
+
+    ``wanted`` are the columns that models are sent (None: all), ``beside`` the bytes that their answers to a row take;
+    together they come to ``at_most`` bytes. Columns that nobody wants are only held to some 256 MiB with the others.
 
     A table whose rows are counted is cut into 4 batches or more, of 8,192 rows or more: while one is read, the models
     answer another. Fewer rows at a time are more calls of ``predict``, each of which costs MLflow and the gate some
@@ -45,17 +51,20 @@ def batch_rows(table: Table) -> int:
 
     >>> import pyarrow as pa
     >>> from gate.data.tables import open_table
-    >>> batch_rows(open_table(pa.table({"y": range(100_000)})))
-    16384
+    >>> table = open_table(pa.table({"y": range(100_000)}))
+    >>> batch_rows(table), batch_rows(table, beside=2 * 8 * 1_000)
+    (16384, 4096)
     """
     first = next(table.batches(_FEWEST_ROWS), None)
     if first is None:
         return _MOST_ROWS
-    a_row = first.nbytes / first.num_rows
+    names = first.schema.names
+    sent = first.select([name for name in names if wanted is None or name in wanted])
+    whole, a_row = first.nbytes / first.num_rows, sent.nbytes / first.num_rows + beside
     rows = _MOST_ROWS
     known = table.known_rows
     while rows > _FEW_ROWS and known is not None and rows * _BATCHES > known:
         rows //= 2
-    while rows > _FEWEST_ROWS and rows * a_row > _BATCH_BYTES:
+    while rows > _FEWEST_ROWS and (rows * a_row > at_most or rows * whole > _READ_BYTES):
         rows //= 2
     return rows

@@ -5,10 +5,12 @@ The model's code sees the gate's memory and environment, and a crash of the mode
 
 from __future__ import annotations
 
+import ctypes
+import os
 import sys
 from collections import deque
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,11 +21,14 @@ from gate.engines.question import Question
 from gate.errors import EvidenceError
 from gate.tasks.batch import Answers
 
+STDOUT, STDERR = 1, 2  # as C and the system know them
+
 
 class InProcess:
     """The surface of :class:`gate.engines.process.Worker` without a process; the same functions do the work.
 
-    No limit of time or memory applies, and the network stays on. What the model prints goes to standard error.
+    No limit of time or memory applies, and the network stays on. What the model prints, past Python too, goes to
+    standard error.
 
     Example::
 
@@ -66,7 +71,7 @@ class InProcess:
         """The answers to the oldest question that is unanswered, which has ``rows`` rows."""
         model, batch = self._loaded(), self._asked.popleft().batch
         try:
-            with redirect_stdout(sys.stderr):
+            with off_stdout():
                 answered = wire.predict(model, batch)
         except (Exception, SystemExit) as error:
             raise self._failed("predict", error) from error
@@ -94,7 +99,7 @@ class InProcess:
     def _loaded(self) -> wire.LoadedModel:
         if self._model is None:
             try:
-                with redirect_stdout(sys.stderr):
+                with off_stdout():
                     self._model = wire.load(str(self._model_dir), self._sets, self._options)
             except (Exception, SystemExit) as error:
                 raise self._failed("loading it", error) from error
@@ -103,3 +108,32 @@ class InProcess:
     def _failed(self, stage: str, error: BaseException) -> EvidenceError:
         told = wire.failure(stage, error)
         return model_error(self.role, **told)
+
+
+@contextmanager
+def off_stdout() -> Iterator[None]:
+    """What is printed inside, past Python too, goes to standard error: standard output is for the result alone.
+
+    Where there is no standard output or error at all, only what Python prints is sent elsewhere.
+    """
+    flush()
+    kept = None
+    with suppress(OSError):
+        kept = os.dup(STDOUT)
+        os.dup2(STDERR, STDOUT)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        flush()
+        if kept is not None:
+            os.dup2(kept, STDOUT)
+            os.close(kept)
+
+
+def flush() -> None:
+    """Write out what Python and C hold back of standard output, to wherever that goes now."""
+    for stream in {id(one): one for one in (sys.stdout, sys.__stdout__) if one is not None}.values():
+        with suppress(OSError, ValueError):  # closed, or nobody reads it: who writes the result will say so
+            stream.flush()
+    ctypes.CDLL(None).fflush(None)

@@ -33,6 +33,7 @@ __all__ = [
     "default_threads",
     "isolation",
     "model_error",
+    "network_left_on",
     "score",
 ]
 
@@ -117,6 +118,21 @@ def isolation(models: Sequence[Model]) -> str:
         (True, False): "with network: the system does not let it be turned off",
     }.get((any(model.network for model in models), asked), "with network, as asked")
     return f"a worker process for each model, {network}"
+
+
+def network_left_on(models: Sequence[Model]) -> tuple[str, ...]:
+    """A note for the decision where models ran with the network though nobody asked for it; else none. As
+    :func:`isolation`, to be asked once they are loaded.
+
+    >>> network_left_on([InProcess.start("candidate")])
+    ()
+    """
+    if not any(model.live and model.network and not model.network_asked for model in models):
+        return ()
+    return (
+        "the system does not let the network be turned off: models ran with it, and their answers are not kept"
+        " for next time",
+    )
 
 
 def asked_of(models: Sequence[Model], batch: pa.RecordBatch, memory: SharedMemory | None = None) -> list[Question]:

@@ -8,7 +8,7 @@ says it. ``--network`` before the program leaves it the network.
 It has no capability, and cannot get one: not even the superuser's program walks back into the gate's network or reads
 the gate's environment in ``/proc``, and it opens files of other users only where these let everybody. What it starts
 and leaves behind becomes its child, so that the gate finds it. ``--die-with-parent``: it is killed once the thread that
-started it is gone. Linux only; elsewhere the program just starts.
+started it is gone. Where memory runs out, it is the first to be ended. Linux only; elsewhere the program just starts.
 
 Runs before anything else is loaded, since only a process of one thread may leave its user namespace. It stands alone.
 """
@@ -19,6 +19,7 @@ import ctypes
 import os
 import signal
 import sys
+from contextlib import suppress
 
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
@@ -84,12 +85,19 @@ def give_up_capabilities() -> None:
     libc.capset(header, none)
 
 
+def be_the_first_to_go() -> None:
+    """Where memory runs out, the system ends this process and what it starts, and not the gate or anybody else."""
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("1000")  # the most; to raise it takes no right
+
+
 def main() -> None:
     """Run as a script."""
     program, asked = sys.argv[1:], []
     while program[0].startswith("--"):
         asked.append(program.pop(0))
     if sys.platform == "linux":
+        be_the_first_to_go()
         if "--network" not in asked and works():
             unplug()
         give_up_capabilities()

@@ -21,7 +21,7 @@ from gate.data.tables import Table, open_table
 from gate.decisions.record import HoldoutRow, ModelRow, Promotable, Target
 from gate.engines import worker as wire
 from gate.engines.answers import from_batch, model_error
-from gate.engines.local import InProcess, ModelInfo, Worker, score
+from gate.engines.local import InProcess, ModelInfo, Worker, network_left_on, score
 from gate.errors import EvidenceError, GateError, UsageError
 from gate.plugin.settings import Settings
 from gate.registry.manifest import model_digest
@@ -114,7 +114,7 @@ def judge_answers(
         exclusions=reader.held_out.exclusions,
         files=reader.held_out.files,
         uses_before=uses,
-        notes=(*notes, *told),
+        notes=(*notes, *told, *network_left_on([worker])),
         tools=installed("mlflow"),
     )
     return decided(rules, found, compared, seed=settings.seed, as_of=as_of)

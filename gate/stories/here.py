@@ -8,17 +8,22 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
-from gate.data.columns import batch_rows
-from gate.data.tables import open_table
+from gate.data.columns import BATCH_BYTES, batch_rows
+from gate.data.tables import Table, open_table
 from gate.decisions.record import Contract
+from gate.engines.local import ModelInfo, network_left_on
+from gate.engines.signature import signature_of
 from gate.policy.rules import Policy
 from gate.stories.asking import How, Models, Opened
 from gate.stories.contract import contract_of
 from gate.stories.counting import Progress
 from gate.stories.holdout import HeldOut
 from gate.stories.remembering import MET_BY_OTHERS, Before
-from gate.stories.scoring import Scored, scored
+from gate.stories.scoring import Scored, features_of, offered_to, scored
 from gate.stories.sides import Sides
+
+_BYTES_A_VALUE = 8
+_SHARE = 4  # a batch and its answers take no more than a quarter of what a model may
 
 
 class Here:
@@ -64,7 +69,7 @@ class Here:
             self.start(len(sides.candidates), len(sides.incumbents))
         assert self._models is not None
         progress("loading the models", 0, None)
-        self.batch_rows = rows or batch_rows(self.header)
+        self.batch_rows = rows or rows_for(self.header, held_out, sides, self._how.memory)
         opened: Opened = self._models.open(sides, held_out, self.header, self.batch_rows, before, progress)
         found = scored(
             self.header,
@@ -80,7 +85,25 @@ class Here:
             progress=progress,
         )
         self.isolation, self.remembered = opened.isolation, opened.remembered
-        return replace(found, notes=(*found.notes, *self._how.not_told(found.infos.values())))
+        left_on = network_left_on(list(opened.models.values()))
+        return replace(found, notes=(*found.notes, *left_on, *self._how.not_told(found.infos.values())))
+
+
+def rows_for(table: Table, held_out: HeldOut, sides: Sides, memory: int | None) -> int:
+    """How many rows make a batch: by what the models want of a row and answer to it, and by the memory that each has.
+
+    Signatures say what that is, also those of models that are not run since their answers are known: the same models,
+    rows and memory give the same number. EvidenceError for a signature that asks for the label.
+    """
+    told = {side.role: signature_of(side.folder) for side in sides.all}
+    infos = [ModelInfo(role, None, signature.columns, {}) for role, signature in told.items()]
+    features = features_of(table.schema.names, held_out, infos)
+    return batch_rows(
+        table,
+        {name for info in infos for name in offered_to(info, features)},
+        beside=_BYTES_A_VALUE * sum(signature.width for signature in told.values()),
+        at_most=BATCH_BYTES if memory is None else min(BATCH_BYTES, memory // _SHARE),
+    )
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import io
 import itertools
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +22,7 @@ import cloudpickle
 import mlflow.pyfunc
 import mlflow.pytorch
 import mlflow.sklearn
+import network
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -36,7 +36,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gate.engines.local import Answers, InProcess, Worker, isolation, score
+from gate.engines.local import Answers, InProcess, Worker, isolation, network_left_on, score
 from gate.errors import EvidenceError
 
 ROWS = 40
@@ -428,6 +428,24 @@ def test_a_model_is_sent_its_own_columns_only_and_never_the_label(acting: Callab
     assert answers.values.to_pylist() == ["x"]
 
 
+def act_shared_memory(rows: Any) -> Any:
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        mapped = [line.split() for line in maps if "memfd:gate batch" in line]
+    assert {rights for _, rights, *_ in mapped} == {"r--s"}  # shared, and only to be read
+    (number,) = {number for _, _, _, _, number, *_ in mapped}
+    return np.full(len(rows), int(number))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="such memory is Linux's")
+def test_a_batch_is_in_one_memory_that_all_models_read(acting: Callable[..., Path]) -> None:
+    with Worker.start("incumbent") as incumbent, Worker.start("candidate") as candidate:
+        for worker in (incumbent, candidate):
+            worker.load(acting(act_shared_memory))
+        ((_, answers),) = score([incumbent, candidate], [(None, column())], canaries=False)
+    (memory,) = {number for of_model in answers for number in of_model.values.to_pylist()}
+    assert memory > 0
+
+
 def test_where_no_memory_can_be_shared_each_model_is_sent_a_copy(
     labelling: Path, people: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -595,15 +613,7 @@ def port() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
-def network_can_be_turned_off() -> bool:
-    """Asked of the system's own tool, not of the gate."""
-    if shutil.which("unshare") is None:
-        return False
-    tries = (["unshare", "-n", "true"], ["unshare", "-Urn", "true"])
-    return any(subprocess.run(words, capture_output=True, check=False).returncode == 0 for words in tries)
-
-
-@pytest.mark.skipif(not network_can_be_turned_off(), reason="the system does not let the network be turned off")
+@pytest.mark.skipif(not network.can_be_turned_off(), reason=network.LEFT_ON)
 def test_a_model_reaches_no_port_of_this_machine_but_its_own(acting: Callable[..., Path], port: int) -> None:
     with Worker.start("candidate") as without, Worker.start("candidate", network=True) as with_network:
         for worker in (without, with_network):
@@ -616,7 +626,7 @@ def test_a_model_reaches_no_port_of_this_machine_but_its_own(acting: Callable[..
     assert len(ask(acting(act_talk_to_itself), column()).values) == ROWS
 
 
-@pytest.mark.skipif(not network_can_be_turned_off(), reason="as for any process of the same user")
+@pytest.mark.skipif(not network.can_be_turned_off(), reason="as for any process of the same user")
 def test_a_model_cannot_read_the_environment_of_the_gate(acting: Callable[..., Path]) -> None:
     assert set(ask(acting(act_look_at_the_gate), column()).values.to_pylist()) == {"PermissionError"}
 
@@ -633,6 +643,10 @@ def test_where_the_system_lets_no_network_be_turned_off_the_decision_says_so(act
         assert isolation([worker]) == (
             "a worker process for each model, with network: the system does not let it be turned off"
         )
+        (note,) = network_left_on([worker])
+        assert "the network" in note and "not kept" in note
+        worker.network_asked = True
+        assert network_left_on([worker]) == ()
 
 
 @pytest.mark.parametrize("act", [act_fill, act_fill_elsewhere])

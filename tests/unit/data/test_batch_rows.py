@@ -36,3 +36,18 @@ def test_the_same_rows_give_the_same_number_from_memory_and_parquet_and_a_csv_do
     csv.write_csv(table, tmp_path / "rows.csv")
     assert batch_rows(open_table(table)) == batch_rows(open_table(tmp_path / "rows.parquet")) == 16_384
     assert batch_rows(open_table(tmp_path / "rows.csv")) == 65_536
+
+
+def test_what_is_answered_counts_like_what_is_asked() -> None:
+    table = open_table(pa.table({"x": np.zeros(20)}))
+    assert batch_rows(table, beside=2 * 8) == 8_192
+    assert batch_rows(table, beside=2 * 8 * 1_000) == 4_096
+    assert batch_rows(table, beside=2 * 8 * 1_000, at_most=16 << 20) == 1_024
+
+
+def test_columns_that_nobody_wants_count_nothing_unless_they_are_many_times_as_large() -> None:
+    def rows(size: int) -> int:
+        return batch_rows(open_table(pa.table({"x": np.zeros(20), "text": ["." * size] * 20})), {"x"})
+
+    assert (rows(1 << 4), rows(30 << 10), rows(60 << 10)) == (8_192, 8_192, 4_096)
+    assert batch_rows(open_table(pa.table({"x": np.zeros(20), "text": ["." * (30 << 10)] * 20}))) == 2_048

@@ -32,6 +32,7 @@ from gate.engines.requirements import asked_of
 from gate.errors import EvidenceError, UsageError
 
 RUNNING = "{}.{}".format(*sys.version_info[:2])
+WORKERS_RUN_ON = ("3.10", "3.11", "3.12", "3.13")
 OF_WORKERS = {"mlflow": "3.17.2", "numpy": "2.4.6", "pandas": "3.1.1", "pyarrow": "25.0.1"}
 
 
@@ -100,6 +101,23 @@ def test_two_models_have_the_versions_that_each_asks_for(manager: str, tmp_path:
     assert (version_in(old, "learner"), version_in(new, "learner")) == ("1.5.2", "1.9.1")
     assert version_in(old, "pyarrow") == OF_WORKERS["pyarrow"] and old.digest != new.digest
     assert old.words == f"an environment of its own ({manager}, Python {RUNNING}, 2 requirements)" and old.notes == ()
+
+
+def test_two_models_have_the_versions_of_python_that_each_was_made_by(tmp_path: Path) -> None:
+    other = next((minor for minor in WORKERS_RUN_ON if minor != RUNNING and interpreter(minor)), None)
+    if other is None:
+        pytest.skip("one version of Python is here")
+    both = [
+        environment_for(model(tmp_path / minor, "learner==1.5.2", python=f"{minor}.0"), "uv")
+        for minor in (RUNNING, other)
+    ]
+    asks = "import sys, learner; print('%d.%d' % sys.version_info[:2], learner.__version__)"
+    told = [
+        subprocess.run([one.python, "-I", "-c", asks], capture_output=True, text=True, check=True).stdout.split()
+        for one in both
+    ]
+    assert told == [[RUNNING, "1.5.2"], [other, "1.5.2"]]
+    assert both[0].digest != both[1].digest
 
 
 def test_an_environment_is_built_once_and_found_afterwards(tmp_path: Path) -> None:

@@ -36,6 +36,11 @@ def unshare(*words: str) -> bool:
     return tool is not None and not subprocess.run([tool, *words], capture_output=True, check=False).returncode
 
 
+def to_be_the_first() -> bool:
+    """Whether a process may say that it goes first where memory runs out."""
+    return not subprocess.run(["sh", "-c", "echo 1000 > /proc/self/oom_score_adj"], capture_output=True).returncode
+
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
 
 
@@ -101,6 +106,14 @@ def test_the_network_can_be_left_to_a_program_that_has_no_capability_all_the_sam
     for kind in ("CapInh:", "CapPrm:", "CapEff:", "CapBnd:" if not os.getuid() else "CapAmb:", "CapAmb:"):
         assert told[told.index(kind) + 1] == "0" * 16, kind
     assert told[told.index("NoNewPrivs:") + 1] == "1"
+
+
+@pytest.mark.skipif(not to_be_the_first(), reason="the system does not allow it")
+@pytest.mark.parametrize("asked", [(), ("--network",)])
+def test_where_memory_runs_out_the_program_goes_before_the_gate(asked: tuple[str, ...]) -> None:
+    reads = "print(open('/proc/self/oom_score_adj').read())"
+    told = run(sys.executable, "-I", "-S", HERE, *asked, sys.executable, "-c", reads)
+    assert told == ["1000"]
 
 
 def test_a_process_in_this_network_is_not_taken_for_one_without() -> None:
