@@ -13,7 +13,7 @@ import json
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -129,11 +129,12 @@ def shown(value: float | None, unit: str) -> str:
 
 @dataclass(frozen=True)
 class Section:
-    """A question of the page, and the benchmarks that answer it."""
+    """A question of the page, and the benchmarks that answer it; what is ``lacking`` is said where one was not run."""
 
     title: str
     text: str
     names: tuple[str, ...]
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
 
 SECTIONS = (
@@ -147,9 +148,9 @@ SECTIONS = (
         "Scoring and counting in `gate check`",
         "How much longer than a bare loop that reads the same file, calls both models, and counts? The models run side"
         " by side, so it can be less than 1. The limit is 1.10 times, and 0.6 times where the incumbent's answers are"
-        " known. Both are what a command pays: fresh processes, which import, allocate and call each model for the first"
-        " time. *Warm* is the bare loop's second pass in its process, which no command ever sees; there is no limit for"
-        " it, and a small held-out set is far above it.",
+        " known. Both are what a command pays: fresh processes, which import, allocate and call each model for the"
+        " first time. *Warm* is the bare loop's second pass in its process, which no command ever sees; there is no"
+        " limit for it, and a small held-out set is far above it.",
         ("checking", "cached"),
     ),
     Section(
@@ -157,6 +158,10 @@ SECTIONS = (
         "A small network on made images on the CPU: at most 1.10 times a bare loop. On a GPU: at least 90 % of the"
         " throughput of a bare loop.",
         ("torch_models", "torch_gpu_float32", "torch_gpu_bf16"),
+        {
+            f"torch_gpu_{dtype}": f"ResNet-50 in {dtype} on a GPU: not measured, none was at hand."
+            for dtype in ("float32", "bf16")
+        },
     ),
     Section(
         "Memory",
@@ -199,6 +204,7 @@ def page(results: Mapping[str, Measured]) -> str:
         parts += [f"## {section.title}", section.text]
         found = [results[name] for name in section.names if name in results]
         parts += [block for one in found for block in _table(one)] or ["Not measured yet."]
+        parts += [told for name, told in section.lacking.items() if name not in results]
     parts += [*_peers(results.get("peers")), *_where(results.get("where")), *_profiles(results.get("profiles"))]
     return "\n\n".join(map(_wrapped, parts)) + "\n"
 

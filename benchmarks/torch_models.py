@@ -5,6 +5,8 @@ Run::
     python benchmarks/torch_models.py     # a small CNN on 60,000 images of 28 x 28, on the CPU
     python benchmarks/torch_models.py --model resnet50 --device cuda --dtype bf16 --rows 20000 --batch-rows 256
 
+On a machine without CUDA the second one says so, and measures nothing.
+
 Both models run in workers, as in `gate check`, and what they say is counted; the bare loop runs the same two models on
 the same images, in batches of the same size, with the same number of threads in all, one model after the other. Loading
 and the first batch are left out of both. Prints one line of JSON: seconds of each (the best of some rounds, taken in
@@ -176,6 +178,9 @@ def main() -> None:
     asks.add_argument("--batch-rows", type=int, default=2_000)
     asks.add_argument("--rounds", type=int, default=3)
     asked = asks.parse_args()
+    if asked.device.startswith("cuda") and not torch.cuda.is_available():
+        print(f"{asked.model}, {asked.dtype}, on a GPU: not measured, PyTorch finds no CUDA device on this machine")
+        return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(cores)
     batches = pictures(asked.model, asked.rows, asked.batch_rows)

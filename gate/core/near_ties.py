@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from gate.core.outcomes import Margins
 
 EDGES = (1e-6, 1e-4, 1e-2)
-"""In the unit of the scores: of probabilities what single precision adds up to, what bfloat16 and other batch sizes
-do, and what nobody would act on."""
+"""In the unit of the scores: of probabilities what single precision adds up to, what other batch sizes and hardware do,
+and what bfloat16 does."""
 
 
 def count_near_ties(

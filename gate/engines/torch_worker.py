@@ -89,7 +89,6 @@ class Runner:
         wrapper.device = str(self.device)
         self._model = torch.compile(model) if options.compile else model
         self._without_gradients: Callable[[], AbstractContextManager[Any]] = torch.inference_mode
-        self._pinned = self.device.type == "cuda"
         self._by_wrapper = False
         self.about = self._about(exported)
 
@@ -140,9 +139,10 @@ class Runner:
 
     def _moved(self, batch: Any) -> Any:
         """A batch on the device, by way of pinned memory, from where the device fetches it by itself."""
-        if self._pinned:
+        by_itself = self.device.type == "cuda"
+        if by_itself:
             batch = batch.pin_memory()
-        return batch.to(self.device, non_blocking=self._pinned)
+        return batch.to(self.device, non_blocking=by_itself)
 
     def _device_asked(self) -> Any:
         """The device to run on. Raises :class:`Refusal` for one that is not there."""

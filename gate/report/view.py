@@ -190,12 +190,15 @@ def _near_ties(decision: Decision) -> tuple[str, ...]:
         if decision.task.outputs == "scores"
         else f"the two best scores of a model are within {edge}"
     )
+    # bfloat16 is off by 1/256 of a number: for a probability that is within the last edge, for a logit it need not be.
+    wide, far = found.negative[-1], ", and others" if decision.task.outputs == "logits" else ""
+    told = f"; bfloat16 could turn the {words.rows(wide)} within {found.edges[-1]:g}{far}" if wide > near else ""
     if not near:
-        return (f"none of the {words.rows(negative)} negative flips is a near tie ({close})",)
+        return (f"none of the {words.rows(negative)} negative flips is a near tie ({close}){told}",)
     many = "is a near tie" if near == 1 else "are near ties"
     return (
         f"{words.rows(near)} of {words.rows(negative)} negative flips {many}: {close};"
-        " other batch sizes or hardware could turn them",
+        f" other batch sizes or hardware could turn them{told}",
     )
 
 

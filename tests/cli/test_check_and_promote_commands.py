@@ -94,6 +94,39 @@ def test_check_then_promote_moves_the_alias(cli: Cli, files: Files, client: Any,
     assert (again.code, again.out) == (0, b"nothing to do: models:/digits@typed is version 3 already\n")
 
 
+@pytest.fixture
+def lately(client: Any) -> Iterator[str]:
+    """An alias of one test's own, on version 1."""
+    client.set_registered_model_alias("digits", "lately", "1")
+    yield "lately"
+    client.delete_registered_model_alias("digits", "lately")
+    for name in client.get_model_version("digits", "2").tags:
+        client.delete_model_version_tag("digits", "2", name)
+
+
+def test_the_last_champions_are_found_by_an_audit_and_all_of_them_are_incumbents_of_one_check(
+    cli: Cli, files: Files, lately: str, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(files.policy.read_text().replace("alias: typed, keep_previous_as: typed_before", "alias: lately"))
+    command = ["check", "--model", "digits", "--data", files.data, "--policy", policy, "--in-process", "--no-log"]
+    first = tmp_path / "first.json"
+    assert cli(*command, "--candidate", "2", "--incumbent", f"@{lately}", "--report", f"json={first}").code == 0
+    assert cli("promote", first).code == 0
+
+    (event,) = json.loads(cli("audit", "digits", "--alias", lately, "--format", "json").out)["events"]
+    champions = [event["after"], event["before"]]
+    assert champions == [2, 1]
+    incumbents = [part for version in champions for part in ("--incumbent", version)]
+    checked = cli(*command, "--candidate", "3", *incumbents, "--report", f"json={tmp_path}/{{incumbent}}.json")
+
+    decisions = [read_decision(tmp_path / f"{version}.json") for version in champions]
+    assert checked.code == max(decision.exit_code for decision in decisions)
+    assert [decision.provenance.incumbent.version for decision in decisions if decision.provenance.incumbent] == [2, 1]
+    assert {decision.provenance.candidate.version for decision in decisions} == {3}
+    assert [row.uri for row in decisions[0].versions] == [f"models:/digits/{version}" for version in (3, 2, 1)]
+
+
 @pytest.mark.parametrize(("limit", "code"), [("0.2%", 10), ("1.5%", 11)])
 def test_what_is_not_allowed_is_not_promoted(
     limit: str, code: int, check: Cli, cli: Cli, client: Any, files: Files, tmp_path: Path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -72,6 +73,38 @@ def test_what_could_not_be_run_says_why_and_keeps_no_limit(page: Any, tmp_path: 
     (tmp_path / "peers.json").write_text(json.dumps(peers))
     assert "| Slow | could not be run: stopped after 900 s |" in page.files(tmp_path)["benchmarks.md"]
     assert not page.measured({**SAID, "rows": [{**row, "at_most": 1.0}]}).rows[0].holds
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bf16"])
+def test_what_no_gpu_was_at_hand_for_is_said_and_what_was_measured_on_one_names_it(
+    dtype: str, page: Any, tmp_path: Path
+) -> None:
+    lacking = f"ResNet-50 in {dtype} on a GPU: not measured, none was at hand."
+    assert lacking in page.files(tmp_path)["benchmarks.md"]
+    said = {**SAID, "benchmark": f"torch_gpu_{dtype}", "card": "a card"}
+    (tmp_path / f"torch_gpu_{dtype}.json").write_text(json.dumps(said))
+    text = page.files(tmp_path)["benchmarks.md"]
+    assert lacking not in text and "8 GiB, a card;" in " ".join(text.split())
+
+
+def test_every_benchmark_has_its_script_and_those_on_a_gpu_have_names_of_their_own(page: Any) -> None:
+    benchmarks = importlib.import_module("benchmarks.__main__")
+    assert all(benchmarks.script_of(name).exists() for name in benchmarks.BENCHMARKS)
+    shown = {name for section in page.SECTIONS for name in section.names} | {"peers", "where", "profiles"}
+    assert set(benchmarks.BENCHMARKS) == shown
+    for dtype in ("float32", "bf16"):
+        asked = " ".join(benchmarks.BENCHMARKS[f"torch_gpu_{dtype}"].full)
+        wanted = f"--model resnet50 --device cuda --dtype {dtype} --rows 20000 --batch-rows 256"
+        assert asked == wanted and benchmarks.script_of(f"torch_gpu_{dtype}").name == "torch_models.py"
+
+
+def test_without_a_gpu_its_benchmarks_say_so_and_do_not_fail() -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    command = [sys.executable, "-m", "benchmarks", "torch_gpu_bf16", "--quick"]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "resnet50, bf16, on a GPU: not measured, PyTorch finds no CUDA device on this machine" in ran.stdout
 
 
 def test_nothing_is_recorded_unless_it_is_asked_for(page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ def test_every_report_says_how_many_negative_flips_are_near_ties(form):
     assert "1 of 3 negative flips is a near tie" in report
     assert "the two best scores of a model are within 0.0001" in report
     assert "other batch sizes or hardware could turn them" in report
+    assert "bfloat16" not in report  # none beyond those
 
 
 def test_the_decision_counts_them_below_each_edge_and_reads_back(tmp_path):
@@ -57,6 +58,19 @@ def test_that_no_flip_is_one_is_said_too():
     new[0] = 0.75
     report = " ".join(judged(SCORES, np.full(ROWS, 0.2), new).report().split())
     assert "none of the 1 negative flips is a near tie" in report
+
+
+@pytest.mark.parametrize(
+    ("outputs", "told"),
+    [("probabilities", "the 1 within 0.01"), ("logits", "the 1 within 0.01, and others")],
+)
+def test_flips_that_only_bfloat16_could_turn_are_counted_too(outputs, told):
+    new = np.tile([0.9, 0.1], (ROWS, 1))
+    new[0], new[1] = [0.496, 0.504], [0.2, 0.8]
+    task = PROBABILITIES.replace("probabilities", outputs)
+    report = " ".join(judged(task, np.tile([0.8, 0.2], (ROWS, 1)), new).report().split())
+    assert "none of the 2 negative flips is a near tie" in report
+    assert f"bfloat16 could turn {told} " in report + " "
 
 
 def test_nothing_is_said_of_answers_without_scores_nor_without_negative_flips():

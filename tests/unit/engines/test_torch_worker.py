@@ -215,6 +215,30 @@ def test_a_type_that_is_not_known_is_refused(saved: Callable[..., Any]) -> None:
         open_torch(saved(network(3)), {"dtype": "int8"})
 
 
+class Batch:
+    """Writes down what is done with it."""
+
+    def __init__(self) -> None:
+        self.steps: list[Any] = []
+
+    def pin_memory(self) -> Batch:
+        self.steps.append("pinned")
+        return self
+
+    def to(self, device: Any, *, non_blocking: bool) -> Batch:
+        self.steps.append((str(device), non_blocking))
+        return self
+
+
+def test_a_batch_goes_to_a_gpu_by_way_of_pinned_memory_and_nobody_waits_for_it(saved: Callable[..., Any]) -> None:
+    runner, batch, plain = opened(saved(network(3)), device="cpu"), Batch(), Batch()
+    runner._moved(plain)
+    runner.device = torch.device("cuda", 1)
+    assert runner._moved(batch) is batch
+    assert batch.steps == ["pinned", ("cuda:1", True)]
+    assert plain.steps == [("cpu", False)]
+
+
 def test_that_a_model_is_compiled_is_noted(saved: Callable[..., Any]) -> None:
     pyfunc = saved(network(3))
     runner = open_torch(pyfunc, {"device": "cpu", "compile": True})
