@@ -2,19 +2,21 @@
 
 Run::
 
-    python benchmarks/counting.py [--rows 100000 1000000 10000000] [--classes 10 1000] [--batch-rows 65536]
+    python benchmarks/counting.py [--rows 100000 1000000 10000000] [--classes 10 1000] [--batch-rows 131072]
 
 The bare loop is what one would write for the five counts of each class alone, over whole arrays of integers: the code
 ``label * 8 + incumbent right * 4 + candidate right * 2 + same output``, one ``np.bincount``, and its sums. It takes the
 labels to be 0, 1, 2 and so on, checks nothing, and knows neither outputs nor samples.
 
-Against it stands what a story does between reading and judging, in batches of 65,536 rows of Arrow arrays: the task's
-outcomes, the count by class and by output, the sums of the batches, and the checks at the end. Once without the flip
-matrix, once with it, and once more with the samples: the SHA-256 of every flipped row's id, of which the smallest are
-kept. Both are run in turn in one process; printed are the ratio of their least times and the median ratio of a pair.
+Against it stands what a story does between reading and judging, in the batches of 131,072 rows of Arrow arrays that
+``gate compare`` takes: the task's outcomes, the count by class and by output, the sums of the batches, and the checks
+at the end. Once without the flip matrix, once with it, and once more with the samples: the SHA-256 of every flipped
+row's id, of which the smallest are kept. Both are run in turn in one process; printed are the ratio of their least
+times and the median ratio of a pair.
 C's allocator keeps memory that was given back, so that the bare loop need not wait for the system to clear it, once an
 array of some 32 MiB was given back: one is, before all else, or the first sizes would be compared with a slower loop.
-(Of small tables the stories make smaller batches: ``--batch-rows 16384`` for 100,000 rows.)
+(``gate check`` makes smaller ones of small tables, so that its models work while it reads: ``--batch-rows 16384`` for
+100,000 rows.)
 
 The made models flip as the ResNet-18 and DenseNet-161 of "Positive-congruent training" (Yan et al., CVPR 2021, table 4)
 do on ImageNet: 4 % negative flips and 11 % positive ones. A wrong answer is one of 20 classes near the label.
@@ -64,7 +66,7 @@ class Work:
     batch_rows: int
 
 
-def work(rows: int, classes: int, batch_rows: int = 65_536, seed: int = 0) -> Work:
+def work(rows: int, classes: int, batch_rows: int = 131_072, seed: int = 0) -> Work:
     """Rows whose flips have the published shares."""
     random = np.random.default_rng(seed)
     label = random.integers(0, classes, rows)
@@ -134,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
     parser.add_argument("--classes", type=int, nargs="+", default=[10, 1_000])
-    parser.add_argument("--batch-rows", type=int, default=65_536)
+    parser.add_argument("--batch-rows", type=int, default=131_072)
     parser.add_argument("--pairs", type=int, default=7, help="of 10^7 rows; ten times as many of 10^6 or fewer")
     told = parser.parse_args()
     np.empty(KEPT_FROM_THEN_ON, dtype=np.uint8)

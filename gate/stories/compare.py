@@ -84,7 +84,7 @@ def compare(
                 raise UsageError("name the column of predictions", where="gate compare", hint="--prediction COL")
             paired = TwoTables(opened(incumbent_predictions), opened(candidate_predictions), columns, prediction)
         contract, agreed = contract_of(rules, paired.table, values=samples > 0)
-        rows = rows_per_batch or batch_rows(paired.table)
+        rows = rows_per_batch or batch_rows(paired.table, models=False)
         task = KINDS[rules.task.kind](rules.task, Classes(rules.task.classes))
         found = counted(
             task, paired.batches(rows), rules, seed=seed, samples=samples, progress=progress, of=paired.table.known_rows

@@ -22,6 +22,14 @@ def test_a_table_is_cut_into_four_batches_or_more_but_not_into_small_ones(rows: 
     assert batch_rows(open_table(pa.table({"y": np.zeros(rows, np.int8)}))) == batch
 
 
+@pytest.mark.parametrize(
+    ("rows", "batch"),
+    [(0, 131_072), (1, 8_192), (8_193, 16_384), (100_000, 131_072), (65_536, 65_536), (10_000_000, 131_072)],
+)
+def test_where_no_model_is_asked_there_are_as_few_batches_as_can_be(rows: int, batch: int) -> None:
+    assert batch_rows(open_table(pa.table({"y": np.zeros(rows, np.int8)})), models=False) == batch
+
+
 def test_large_rows_make_small_batches() -> None:
     wide = pa.table({"image": pa.array([b"\0" * 150_528] * 20)})
     assert batch_rows(open_table(wide)) == 256
