@@ -43,7 +43,9 @@ models = together(
         help="Seconds that a model may take to load, and for each batch.",
     ),
     click.option(
-        "--total-timeout", type=click.FloatRange(0, min_open=True), help="Seconds that a model may take in all."
+        "--total-timeout",
+        type=click.FloatRange(0, min_open=True),
+        help="Seconds that a model may take in all; with --engine spark, that all of them may take.",
     ),
     click.option("--memory", type=Size(), help="What each model's process may take, as in 4g [default: no limit]."),
     click.option("--network", is_flag=True, help="Let the models reach the network, such as a service that they call."),

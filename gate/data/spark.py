@@ -14,12 +14,12 @@ from typing import Any
 import pyarrow as pa
 
 from gate.data.locations import without_secrets
-from gate.data.row_digest import RowSetDigest
+from gate.data.row_digest import Hashed, RowSetDigest
 from gate.data.tables import Table
 from gate.errors import EvidenceError, Problem, UsageError, datum
 
 PREFIX = "spark:"
-ROW_DIGEST = "__gate_row_digest"
+ROW_REST = "__gate_row_rest"
 _FORMATS = {
     ".parquet": "parquet",
     ".csv": "csv",
@@ -149,42 +149,44 @@ def check_ids(frame: Frame, columns: Sequence[str]) -> None:
     raise EvidenceError(problems=problems)
 
 
-def with_digest(rows: Any) -> Any:
-    """The DataFrame with the SHA-256 of each row, computed by Spark itself, as one more column of 32 bytes.
+def hashed(rows: Any) -> tuple[Any, Hashed]:
+    """The DataFrame with what is hashed of each row, and where that stands in it.
 
-    What is hashed is a text with a part for each column, joined by commas: ``-`` for null; for numbers, truth values
-    and times XXH64 of their bits, which no two values share; for text and bytes their SHA-256, and for whatever else
-    the SHA-256 of its JSON. As for Spark itself, all NaN are one, and so are 0.0 and -0.0.
+    Numbers, truth values and times are one word each, and stay as they are. All other columns are told in one more,
+    where there are some: a part for each, joined by commas; ``-`` for null, for text and bytes their SHA-256, and for
+    whatever else the SHA-256 of its JSON.
     """
     from pyspark.sql import functions as F  # noqa: N812 - its customary name
 
-    parts = []
+    words, parts = [], []
     for item in rows.schema.fields:
-        of, kind = column(item.name), item.dataType.simpleString()
+        kind = item.dataType.simpleString()
         if kind in _ONE_WORD:
-            part = F.hex(F.xxhash64(of))
-        elif kind == "string" or kind.startswith(("varchar", "char")) or kind == "binary":
-            part = F.sha2(of.cast("binary"), 256)
-        else:
-            told = F.to_json(F.struct(of.alias("of")), _AS_TEXT)
-            part = F.sha2(told.cast("binary"), 256)
-        parts.append(F.coalesce(F.when(of.isNull(), F.lit("-")).otherwise(part), F.lit("-")))
-    whole = F.concat_ws(",", *parts) if parts else F.lit("")
-    return rows.withColumn(ROW_DIGEST, F.unhex(F.sha2(whole.cast("binary"), 256)))
+            words.append(item.name)
+            continue
+        of = column(item.name)
+        told = of.cast("binary")
+        if not (kind == "string" or kind.startswith(("varchar", "char")) or kind == "binary"):
+            told = F.when(of.isNotNull(), F.to_json(F.struct(of.alias("of")), _AS_TEXT)).cast("binary")
+        parts.append(F.coalesce(F.sha2(told, 256), F.lit("-")))
+    if not parts:
+        return rows, Hashed(tuple(words))
+    return rows.withColumn(ROW_REST, F.concat_ws(",", *parts)), Hashed(tuple(words), ROW_REST)
 
 
 def digest_of(frame: Frame) -> RowSetDigest:
-    """The digest of all rows, in a pass of its own that only the digests leave the JVM in."""
-    from pyspark.sql import functions as F  # noqa: N812 - its customary name
+    """The digest of all rows, in a pass of its own."""
+    rows, told = hashed(frame.rows)
+    names = [*told.words, *([told.rest] if told.rest else [])]
 
     def summed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         found = RowSetDigest()
         for batch in batches:
-            found.update(batch.column(0))
+            found.update(told.digests(batch.rename_columns(names)))
         yield pa.record_batch({"total": [f"{found.total:x}"], "rows": pa.array([found.rows], pa.int64())})
 
     with spark_errors(frame.uri):
-        of_rows = with_digest(frame.rows).select(F.col(ROW_DIGEST))
+        of_rows = rows.select(*(column(name).alias(f"c{place}") for place, name in enumerate(names)))
         parts = of_rows.mapInArrow(summed, "total string, rows bigint").collect()
     whole = RowSetDigest()
     for part in parts:

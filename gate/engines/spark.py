@@ -16,8 +16,10 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import threading
+import uuid
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -61,16 +63,20 @@ class Started:
         return str(self.session.sparkContext.master).startswith("local")
 
     @property
+    def reused(self) -> bool:
+        """Whether Spark's Python workers serve one task after another."""
+        return str(self.session.sparkContext.getConf().get("spark.python.worker.reuse", "true")).lower() == "true"
+
+    @property
     def isolation(self) -> str:
         """Where the models ran, for the record."""
-        reused = self.session.sparkContext.getConf().get("spark.python.worker.reuse", "true").lower() == "true"
         where = "on this machine" if self.local else "of the cluster"
         seeing = (
             "an environment without tokens"
             if self.local and self.scrubbed
             else "whatever environment and credentials these have"
         )
-        shared = "which models and counting share" if reused else "a fresh one for each task"
+        shared = "which models and counting share" if self.reused else "a fresh one for each task"
         return f"in Spark's Python workers {where}, {shared}, with {seeing}; no limits but Spark's own"
 
     @property
@@ -193,6 +199,14 @@ def _environment(environment: Mapping[str, str]) -> Iterator[None]:
 
 # the models
 
+_IN_ARROW = {
+    "string": pa.string(),
+    "boolean": pa.bool_(),
+    "long": pa.int64(),
+    "float": pa.float32(),
+    "double": pa.float64(),
+}
+
 
 @dataclass(frozen=True)
 class Form:
@@ -214,6 +228,12 @@ class Form:
         """The type of the column: sets travel as text, since MLflow would pad them."""
         return "string" if self.type == "sets" else self.type
 
+    @property
+    def in_arrow(self) -> pa.DataType:
+        """The type of the column in Arrow."""
+        plain = _IN_ARROW[self.in_spark.removeprefix("array<").removesuffix(">")]
+        return plain if self.width is None else pa.list_(plain)
+
     def to_json(self) -> dict[str, Any]:
         """What :meth:`from_json` reads."""
         return {"type": self.type, "width": self.width, "names": None if self.names is None else list(self.names)}
@@ -231,19 +251,66 @@ class Form:
         return Answers(pa.FixedSizeListArray.from_arrays(column.flatten(), self.width), self.names)
 
 
+@dataclass(frozen=True)
+class Answering:
+    """Asks the models in the process that counts, so that rows leave Java once for all of them.
+
+    ``models`` has for each column of answers the function that ``mlflow.pyfunc.spark_udf`` made for Spark's workers,
+    the columns that it is sent, and the form of its answers.
+    """
+
+    models: Mapping[str, tuple[Callable[[Iterator[Any]], Iterator[Any]], tuple[str, ...], Form]]
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, None]:
+        """The batches that have rows, with the answers as further columns."""
+        waiting: dict[str, pa.RecordBatch] = {}
+
+        def sent(name: str) -> Iterator[Any]:
+            from pandas import ArrowDtype
+
+            while True:
+                yield waiting.pop(name).to_pandas(types_mapper=ArrowDtype)
+
+        with ExitStack() as stack:
+            answering = {}
+            for name, (asked, _, _) in self.models.items():
+                answering[name] = asked(sent(name))
+                stack.callback(answering[name].close)  # type: ignore[attr-defined]  # a generator
+            for batch in batches:
+                if not batch.num_rows:
+                    continue
+                answers = []
+                for name, (_, offered, form) in self.models.items():
+                    waiting[name] = batch.select(list(offered))
+                    answers.append(pa.array(next(answering[name]), form.in_arrow, from_pandas=False))
+                names = [*batch.schema.names, *self.models]
+                yield pa.RecordBatch.from_arrays([*batch.columns, *answers], names=names)
+
+
+Place = tuple[str, Form]
+"""The column that a model's answers are in, and what they are."""
+
+
 class Scorer:
     """Models by role, as columns of answers. ``folders`` are those of MLflow models on this machine.
 
     ``env_manager`` is MLflow's: ``local`` runs them in the environment of Spark's workers, ``uv`` and ``virtualenv`` in
     one that is made of a model's own requirements on each machine.
+
+    All run in the process that counts, or each ``apart`` in one of Spark's workers and all rows cross to each: where a
+    worker serves one task only, where models bring code, which may clash, and in environments of their own.
     """
 
     def __init__(
         self, started: Started, folders: Mapping[str, Path], *, into: Path, sets: bool, env_manager: str = "local"
     ) -> None:
         self._started, self._folders, self._into = started, dict(folders), into
-        self._sets, self._env_manager = sets, env_manager
+        self._sets, self._env_manager, self._check = sets, env_manager, uuid.uuid4().hex
         self._forms: dict[str, Form] = {}
+        self._flavors = {role: _flavors(folder) for role, folder in self._folders.items()}
+        self.apart = env_manager != "local" or not started.reused or any(map(_brings_code, self._flavors.values()))
+        self._running = into / "running"
+        self._running.mkdir()
 
     def ask(self, rows: Any, *, but: str | None, kept_back: Collection[str]) -> dict[str, ModelInfo]:
         """What the models say of themselves, and what form their answers have: by the first rows, in the cluster.
@@ -252,33 +319,54 @@ class Scorer:
         fails, and if there are no rows.
         """
         features = [name for name in rows.columns if name != but]
-        some = rows.select(*map(_column, features)).limit(_FIRST_ROWS)
+        some = rows.coalesce(1).limit(_FIRST_ROWS)  # of one partition: no shuffle
         hidden = {"label": but, "kept_back": sorted(kept_back)}
         udfs = {role: self._udf(role, None, hidden) for role in self._folders}
-        asked = some.select(*(udf(_struct(features)).alias(f"a{i}") for i, udf in enumerate(udfs.values())))
-        with job_errors():
-            first = asked.collect()
-        if not first:
+        with self.errors():
+            if self.apart:
+                first = some.select(*(udf(_struct(features)).alias(f"a{i}") for i, udf in enumerate(udfs.values())))
+            else:
+                first = _asked(some, features, {f"a{i}": udf for i, udf in enumerate(udfs.values())})
+            found = first.collect()
+        if not found:
             hint = "nothing was checked, so nothing is allowed"
             raise EvidenceError("it has no rows", where="held-out set", hint=hint)
         infos = {}
         for place, role in enumerate(udfs):
-            told = json.loads(first[0][place])
+            told = json.loads(found[0][place])
             self._forms[role] = Form.from_json(told["form"])
             infos[role] = ModelInfo.from_json(role, told["about"])
         return infos
 
-    def answered(self, rows: Any, offered: Mapping[str, Sequence[str]]) -> tuple[Any, dict[str, tuple[str, Form]]]:
-        """The DataFrame with a column of answers for each role, and where each role's answers stand in it.
+    def answered(self, rows: Any, offered: Mapping[str, Sequence[str]]) -> tuple[Any, Answering, dict[str, Place]]:
+        """The DataFrame, what asks the models where it is counted, and where each role's answers stand after that.
 
-        ``offered`` are the columns that each model is sent.
+        ``offered`` are the columns that each model is sent. Of models that run apart the answers are columns of the
+        DataFrame already.
         """
-        places = {}
-        for place, role in enumerate(self._folders):
-            name = f"__gate_answer_{place}"
-            rows = rows.withColumn(name, self._udf(role, self._forms[role])(_struct(offered[role])))
-            places[role] = (name, self._forms[role])
-        return rows, places
+        places: dict[str, Place] = {}
+        models = {}
+        for number, role in enumerate(self._folders):
+            name, form = f"__gate_answer_{number}", self._forms[role]
+            udf = self._udf(role, form)
+            if self.apart:
+                rows = rows.withColumn(name, udf(_struct(offered[role])))
+            else:
+                models[name] = (_function(udf), tuple(offered[role]), form)
+            places[role] = (name, form)
+        return rows, Answering(models), places
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """What goes wrong in a job, as :func:`job_errors` tells it, with the models that were running."""
+        with job_errors(self._at_work):
+            yield
+
+    def _at_work(self) -> list[str]:
+        """The roles that some process was busy with when it ended; of all that are, where none has ended."""
+        left = {int(file.name): file.read_text(encoding="utf-8") for file in self._running.iterdir()}
+        gone = {role for pid, role in left.items() if not _alive(pid)}
+        return sorted((gone or set(left.values())) & set(self._folders))
 
     def _udf(self, role: str, form: Form | None, hidden: Mapping[str, Any] = _NOTHING_HIDDEN) -> Any:
         import mlflow
@@ -286,8 +374,16 @@ class Scorer:
 
         place = list(self._folders).index(role)
         folder = self._into / f"{place}-{'asked' if form is None else 'scoring'}"
-        told = {"role": role, "sets": self._sets, "form": form and form.to_json(), **hidden}
-        _wrap(self._folders[role], folder, told)
+        told = {
+            "role": role,
+            "sets": self._sets,
+            "form": form and form.to_json(),
+            "check": self._check,
+            "apart": self.apart,
+            "running": str(self._running) if self._started.local else None,
+            **hidden,
+        }
+        _wrap(self._folders[role], self._flavors[role], folder, told)
         open_to_all = {name: value for name, value in os.environ.items() if not FORBIDDEN_NAME.search(name)}
         # MLflow sends the tracking URI, and variables with keys in them, along with the function.
         open_to_all["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
@@ -306,12 +402,53 @@ class Scorer:
                 mlflow.set_tracking_uri(of_caller)  # type: ignore[arg-type]  # None: not set, as it was
 
 
-def _wrap(model: Path, folder: Path, told: Mapping[str, Any]) -> None:
-    """An MLflow model in ``folder`` that runs the one in ``model`` as the gate's workers do."""
-    import mlflow
+def _function(udf: Any) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """What Spark's workers call: from DataFrames of pandas to as many Series of answers."""
+    found: Callable[[Iterator[Any]], Iterator[Any]] = udf.func
+    return found
+
+
+def _asked(some: Any, names: Sequence[str], udfs: Mapping[str, Any]) -> Any:
+    """What the models say of these columns of a few rows, as a DataFrame of one row."""
+    answering = Answering({name: (_function(udf), tuple(names), Form("string")) for name, udf in udfs.items()})
+    asked = list(udfs)
+
+    def first(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in answering(batch.rename_columns(list(names)) for batch in batches):
+            yield batch.select(asked).slice(0, 1)
+
+    return _placed(some, names).mapInArrow(first, ", ".join(f"{name} string" for name in asked))
+
+
+def _flavors(model: Path) -> dict[str, Any]:
+    """What an MLflow model's file says of its flavours."""
     from ruamel.yaml import YAML
 
-    data, code = folder / "asked", folder / "code" / "gate_model"
+    told = YAML(typ="safe", pure=True).load((model / "MLmodel").read_text(encoding="utf-8"))
+    found: dict[str, Any] = told.get("flavors", {})
+    return found
+
+
+def _brings_code(flavors: Mapping[str, Any]) -> bool:
+    """Whether an MLflow model comes with modules of its own."""
+    return any(flavor.get("code") for flavor in flavors.values() if isinstance(flavor, dict))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _wrap(model: Path, flavors: Mapping[str, Any], folder: Path, told: Mapping[str, Any]) -> None:
+    """An MLflow model in ``folder`` that runs the one in ``model`` as the gate's workers do."""
+    import mlflow
+
+    data, code = folder / spark_model.DATA, folder / "code" / "gate_model"
     code.mkdir(parents=True)
     data.mkdir()
     (code / "__init__.py").write_text("")
@@ -319,16 +456,19 @@ def _wrap(model: Path, folder: Path, told: Mapping[str, Any]) -> None:
         shutil.copy(str(module.__file__), code)
     shutil.copytree(model, data / spark_model.MODEL, copy_function=_linked)
     (data / spark_model.TOLD).write_text(json.dumps(told))
-    yaml = YAML(typ="safe", pure=True)
-    inner = yaml.load((model / "MLmodel").read_text(encoding="utf-8"))
-    flavor = inner.get("flavors", {}).get("python_function", {})
+    flavor = flavors.get("python_function", {})
     own = {key: flavor[key] for key in ("env", "python_version") if key in flavor}
     for name in _FILES:
         if (model / name).is_file():
             shutil.copy(model / name, folder)
     outer = {
         "flavors": {
-            "python_function": {**own, "loader_module": "gate_model.spark_model", "code": "code", "data": "asked"}
+            "python_function": {
+                **own,
+                "loader_module": "gate_model.spark_model",
+                "code": "code",
+                "data": spark_model.DATA,
+            }
         },
         "mlflow_version": mlflow.__version__,
     }
@@ -347,6 +487,11 @@ def _column(name: str) -> Any:
     from pyspark.sql import functions as F  # noqa: N812 - its customary name
 
     return F.col("`" + name.replace("`", "``") + "`")
+
+
+def _placed(rows: Any, names: Sequence[str]) -> Any:
+    """Some columns, named by their places: a dot in a name is no path, but Spark takes it so."""
+    return rows.selectExpr(*(f"`{name.replace('`', '``')}` AS c{place}" for place, name in enumerate(names)))
 
 
 def _struct(names: Iterable[str]) -> Any:
@@ -371,21 +516,21 @@ def _quiet(name: str) -> Iterator[None]:
 
 def gathered(
     rows: Any,
+    columns: Sequence[str],
     count: Callable[[Iterator[pa.RecordBatch]], str],
     merge: Callable[[Sequence[str]], str],
     *,
     partitions: int,
     together: int = TOGETHER,
+    errors: Callable[[], AbstractContextManager[None]] | None = None,
 ) -> list[str]:
-    """What ``count`` says of each partition, at most ``together`` texts; of more, ``merge`` makes fewer in the cluster.
+    """What ``count`` says of some ``columns`` of each partition; of more than ``together`` texts ``merge`` makes fewer.
 
-    There are some ``partitions``: more or fewer than are said change how the texts are merged, and not what comes out.
-
-    Both run there, so that ``gate`` must be installed there, in this version. EvidenceError where a model fails, where
-    Spark does, or for another version.
+    Both run in the cluster, so that ``gate`` must be installed there, in this version. There are some ``partitions``:
+    more or fewer than are said change how the texts are merged, and not what comes out. ``errors`` tells what goes
+    wrong, as :func:`job_errors` does. EvidenceError where a model fails, where Spark does, or for another version.
     """
-    here, names = gate_version(), list(rows.columns)
-    rows = rows.toDF(*(f"c{place}" for place in range(len(names))))  # a dot in a name is no path, but Spark takes it so
+    here, names = gate_version(), list(columns)
 
     def counting(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from pyspark import TaskContext
@@ -403,8 +548,8 @@ def gathered(
             yield _row(found[0][0], merge([told for _, told, _ in found]) if other == here else "", other)
 
     schema = "number int, told string, version string"
-    with job_errors():
-        parts, number = rows.mapInArrow(counting, schema), partitions
+    with (errors or job_errors)():
+        parts, number = _placed(rows, columns).mapInArrow(counting, schema), partitions
         while number > together:
             number = -(-number // together)
             parts = parts.repartition(number).mapInArrow(merging, schema)
@@ -432,12 +577,17 @@ def _row(number: int, told: str, there: str) -> pa.RecordBatch:
 
 
 _FAILED = re.compile(re.escape(spark_model.MARK) + r"([A-Za-z0-9+/=]+)")
+_OF_GROUPS = "spark.jobGroup.id", "spark.job.description", "spark.job.interruptOnCancel"
+_AGAIN = 1.0
 _LOST = ("Python worker exited unexpectedly", "Python worker failed to connect", "crashed consecutively")
 
 
 @contextmanager
-def job_errors() -> Iterator[None]:
-    """What goes wrong in a job, as EvidenceError: a model's failure by its own words, all else by Spark's."""
+def job_errors(at_work: Callable[[], Sequence[str]] = tuple) -> Iterator[None]:
+    """What goes wrong in a job, as EvidenceError: a model's failure by its own words, all else by Spark's.
+
+    ``at_work`` tells, where a process was lost, the roles of the models that may have run in it.
+    """
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
@@ -452,10 +602,13 @@ def job_errors() -> Iterator[None]:
                 str(told["role"]), str(told["found"]), str(told.get("hint", "")), str(told.get("withheld", ""))
             ) from None
         if any(lost in text for lost in _LOST):
+            roles = at_work()
+            where = f"{' or '.join(roles)} model" if roles else "Spark"
             raise EvidenceError(
-                "a Python worker ended without an answer: a model crashed, left, or ran out of memory",
-                where="Spark",
-                hint="run one model alone with --engine local to see which",
+                "a Python worker of Spark ended without an answer: it crashed, left, or ran out of memory",
+                where=where,
+                hint="give Spark's workers more memory, or smaller batches (--batch-rows); with --engine local the"
+                " model's own last words are shown",
             ) from None
         raise EvidenceError(datum(presentable(_last_words(text)), str), where="Spark") from error
 
@@ -478,3 +631,39 @@ def rows_at_once(session: Any, rows: int | None) -> Iterator[int]:
         yield int(session.conf.get(name, "10000"))
     finally:
         session.conf.set(name, before)
+
+
+@contextmanager
+def time_limit(session: Any, seconds: float | None) -> Iterator[None]:
+    """Ends all jobs that are started within, after some ``seconds``; EvidenceError where that was needed."""
+    if seconds is None:
+        yield
+        return
+    context, group = session.sparkContext, f"gate-{uuid.uuid4().hex}"
+    before = {name: context.getLocalProperty(name) for name in _OF_GROUPS}
+    context.setJobGroup(group, "gate check", interruptOnCancel=True)
+    over, done = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        if done.wait(seconds):
+            return
+        over.set()
+        context.cancelJobGroup(group)
+        while not done.wait(_AGAIN):  # a job that starts just now
+            context.cancelJobGroup(group)
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield
+    except EvidenceError:
+        if not over.is_set():
+            raise
+    finally:
+        done.set()
+        watching.join()
+        for name, value in before.items():
+            context.setLocalProperty(name, value)
+    if over.is_set():
+        hint = "give it more time in all with --total-timeout, more cores, or fewer rows"
+        raise EvidenceError(f"timed out after {seconds:g} s in all", where="Spark", hint=hint)

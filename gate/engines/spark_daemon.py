@@ -17,10 +17,12 @@ ALL_NEED = ("mlflow.pyfunc", "mlflow.pyfunc.scoring_server.client", "mlflow.skle
 
 def main() -> None:
     """Run as a module, by Spark: ``python -m gate.engines.spark_daemon``."""
+    from pyspark import daemon  # here, since whoever only looks for the variable's name may have no pyspark
+
     for name in (*ALL_NEED, *os.environ.get(AT_HAND, "").split()):
         importlib.import_module(name)
     gc.freeze()  # what is here stays, in pages that the workers share
-    importlib.import_module("pyspark.daemon").manager()
+    daemon.manager()
 
 
 if __name__ == "__main__":

@@ -14,15 +14,23 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 
 from . import worker
 
+DATA = "asked"
 TOLD = "gate.json"
 MODEL = "model"
 MARK = "gate-model-failed:"
+
+
+_LOADED: dict[str, worker.LoadedModel] = {}
+"""Models by check and role, for the tasks that come to this process later. All are of one check."""
 
 
 class Asked:
@@ -31,20 +39,23 @@ class Asked:
     def __init__(self, folder: str) -> None:
         with open(os.path.join(folder, TOLD), encoding="utf-8") as file:
             told = json.load(file)
-        self._role, self._form = str(told["role"]), told["form"]
+        self._role, self._form, self._running = str(told["role"]), told["form"], told["running"]
         self._label, self._kept_back = told["label"], set(told["kept_back"])
         try:
-            self._model = worker.load(os.path.join(folder, MODEL), bool(told["sets"]))
+            with self._at_work():
+                self._model = _loaded(os.path.join(folder, MODEL), told)
         except (Exception, SystemExit) as error:  # noqa: BLE001  foreign code may raise anything
             raise self._failed("loading it", error) from None
 
     def predict(self, rows: Any, params: dict[str, Any] | None = None) -> Any:
         """The answers to some rows; what the model and its answers are, as JSON for each row, where that is asked."""
         try:
-            batch = pa.RecordBatch.from_pandas(rows, preserve_index=False)
-            if self._form is None:
-                return [self._about(batch)] * len(rows)
-            answer = worker.predict(self._model, batch)
+            table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None).combine_chunks()
+            batch = table.to_batches()[0]
+            with self._at_work():
+                if self._form is None:
+                    return [self._about(batch)] * len(rows)
+                answer = worker.predict(self._model, batch)
             form = form_of(answer)
             if form != self._form and not (form["type"] == self._form["type"] == "sets"):
                 raise worker.Refusal(
@@ -54,6 +65,20 @@ class Asked:
             return answers(answer.column(0), form["type"])
         except (Exception, SystemExit) as error:  # noqa: BLE001  foreign code may raise anything
             raise self._failed("predict", error) from None
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Leaves the role in a file of this process, where whoever asks can see it, for as long as the model runs."""
+        if self._running is None:
+            yield
+            return
+        path = os.path.join(self._running, str(os.getpid()))
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self._role)
+        try:
+            yield
+        finally:
+            os.remove(path)
 
     def _about(self, batch: pa.RecordBatch) -> str:
         named = self._model.columns or []
@@ -66,6 +91,27 @@ class Asked:
     def _failed(self, stage: str, error: BaseException) -> RuntimeError:
         told = {"role": self._role, **worker.failure(stage, error)}
         return RuntimeError(MARK + base64.b64encode(json.dumps(told).encode()).decode())
+
+
+def _loaded(folder: str, told: dict[str, Any]) -> worker.LoadedModel:
+    """The model in a folder, once for each process and check; where models run apart, with no other one beside it."""
+    key = f"{told['check']}/{told['role']}"
+    if key not in _LOADED:
+        stay = "" if told["apart"] else f"{told['check']}/"
+        if not stay or not all(other.startswith(stay) for other in _LOADED):
+            _LOADED.clear()
+            forget_code()
+        _LOADED[key] = worker.load(folder, bool(told["sets"]))
+    return _LOADED[key]
+
+
+def forget_code() -> None:
+    """Forget what was imported from the code that models bring: another one may bring other code by the same name."""
+    beneath = os.sep + os.path.join(DATA, MODEL) + os.sep
+    for name, module in list(sys.modules.items()):
+        if beneath in str(getattr(module, "__file__", None) or ""):
+            del sys.modules[name]
+    sys.path[:] = [place for place in sys.path if beneath not in place + os.sep]
 
 
 def form_of(answer: pa.RecordBatch) -> dict[str, Any]:

@@ -9,19 +9,19 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from gate.data.row_digest import RowSetDigest
-from gate.data.spark import ROW_DIGEST, Frame, check_ids, column, digest_of, open_frame, with_digest
+from gate.data.row_digest import Hashed, RowSetDigest
+from gate.data.spark import Frame, check_ids, column, digest_of, hashed, open_frame
 from gate.data.tables import Table
 from gate.decisions.record import Contract
 from gate.engines.answers import ModelInfo, SameForm
-from gate.engines.spark import Form, Scorer, Started, gathered, rows_at_once, spark_session
+from gate.engines.spark import Answering, Place, Scorer, Started, gathered, rows_at_once, spark_session, time_limit
 from gate.engines.spark_wire import from_text, to_text
 from gate.errors import EvidenceError, GateError, Problem, UsageError
 from gate.policy.rules import Policy
@@ -41,7 +41,6 @@ NOTE = (
 )
 _DOES_NOT_APPLY = (
     ("timeout", "--timeout"),
-    ("total_timeout", "--total-timeout"),
     ("memory", "--memory"),
     ("network", "--network"),
     ("accept_clash", "--accept-clash"),
@@ -74,7 +73,7 @@ def open_cluster(
                 "it is of the local engine; Spark has settings of its own", where=option, hint="leave it out"
             )
     with spark_session(master, at_hand=__name__) as started:
-        yield Cluster(started, open_frame(started.session, data), how.env_manager)
+        yield Cluster(started, open_frame(started.session, data), how)
 
 
 class Cluster:
@@ -82,8 +81,8 @@ class Cluster:
 
     remembered: tuple[str, ...] = ()
 
-    def __init__(self, started: Started, frame: Frame, env_manager: str) -> None:
-        self._started, self._frame, self._env_manager = started, frame, env_manager
+    def __init__(self, started: Started, frame: Frame, how: How) -> None:
+        self._started, self._frame, self._how = started, frame, how
         self.header: Table = frame.header
         self.batch_rows = 0
 
@@ -142,31 +141,23 @@ class Cluster:
             )
         progress("looking for ids that stand twice", 0, None)
         check_ids(self._frame, held_out.id_columns)
-        schema = self.header.schema
         with (
             tempfile.TemporaryDirectory(prefix="gate-spark-models-") as folder,
             rows_at_once(self._started.session, rows) as self.batch_rows,
+            _named(sides),
+            time_limit(self._started.session, self._how.total_timeout),
         ):
             scorer = Scorer(
                 self._started,
                 {side.role: side.folder for side in sides.all},
                 into=Path(folder),
                 sets=rules.task.kind == "multilabel",
-                env_manager=self._env_manager,
+                env_manager=self._how.env_manager,
             )
             progress("loading the models", 0, None)
             infos = scorer.ask(self._frame.rows, but=rules.holdout.label, kept_back=held_out.not_features)
-            features = features_of(schema.names, held_out, tuple(infos.values()))
-            frame = with_digest(self._frame.rows)
-            partitions = self._frame.partitions
-            if rules.holdout.sample is not None:  # all answers to a question in one place
-                frame = frame.repartition(partitions, column(rules.holdout.id))
-            frame, forms = scorer.answered(frame, {role: offered_to(info, features) for role, info in infos.items()})
-            job = Job(held_out, sides.roles, infos, forms, tuple(held_out.columns(schema)), seed, samples)
-            progress("counting", 0, None)
-            wanted = frame.select(*map(column, job.columns))
-            told = gathered(wanted, job.count, job.merge, partitions=partitions)
-        total = job.total(told)
+            progress("scoring and counting", 0, None)
+            total = self._passed(scorer, held_out, sides, infos, seed, samples)
         digest = total.digest.hexdigest(self._frame.columns)
         if before is not None and before.digest != digest:
             raise EvidenceError(
@@ -174,7 +165,7 @@ class Cluster:
                 where=self.header.uri,
                 hint="run again on a copy that nobody writes to",
             )
-        progress("counting", total.digest.rows, total.digest.rows)
+        progress("scoring and counting", total.digest.rows, total.digest.rows)
         counted = tuple(pair.counting.finish() for pair in total.pairs)
         held_out.finish()
         for one in counted:
@@ -182,36 +173,73 @@ class Cluster:
         between = None if total.between is None else total.between.found
         return Scored(counted, infos, digest, total.digest.rows, between, (NOTE,))
 
+    def _passed(
+        self,
+        scorer: Scorer,
+        held_out: HeldOut,
+        sides: Sides,
+        infos: Mapping[str, ModelInfo],
+        seed: int,
+        samples: int,
+    ) -> Tally:
+        """What the one pass over all rows comes to."""
+        schema = self.header.schema
+        features = features_of(schema.names, held_out, tuple(infos.values()))
+        offered = {role: offered_to(info, features) for role, info in infos.items()}
+        partitions = self._frame.partitions
+        frame, told = hashed(self._frame.rows)
+        if held_out.policy.holdout.sample is not None:  # all answers to a question in one place
+            frame = frame.repartition(partitions, column(held_out.policy.holdout.id or ""))
+        frame, answering, answers = scorer.answered(frame, offered)
+        job = Job(
+            held_out=held_out,
+            pairs=sides.roles,
+            infos=infos,
+            answering=answering,
+            answers=answers,
+            read=tuple(held_out.columns(schema)),
+            hashed=told,
+            seed=seed,
+            samples=samples,
+        )
+        sent = {*job.read, *told.words, told.rest, *(name for name, _ in answers.values())}
+        if not scorer.apart:
+            sent.update(*offered.values())
+        wanted = [name for name in frame.columns if name in sent]
+        return job.total(gathered(frame, wanted, job.count, job.merge, partitions=partitions, errors=scorer.errors))
+
 
 @dataclass(frozen=True)
 class Job:
     """What the cluster is told to do with each partition, and how what came of it is added.
 
-    ``forms`` has for each role the column that its answers are in, ``pairs`` the roles of each comparison. In the
-    cluster ``held_out`` is a copy of the partition's own.
+    ``answering`` asks the models, ``answers`` has for each role the column that its answers are in after that;
+    ``pairs`` has the roles of each comparison; ``read`` are the columns that the policy reads. In the cluster
+    ``held_out`` is a copy of the partition's own.
     """
 
     held_out: HeldOut
     pairs: tuple[tuple[str, str | None], ...]
     infos: Mapping[str, ModelInfo]
-    forms: Mapping[str, tuple[str, Form]]
+    answering: Answering
+    answers: Mapping[str, Place]
     read: tuple[str, ...]
+    hashed: Hashed
     seed: int
     samples: int
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """All that a partition needs to know of a row."""
-        return (*self.read, *(name for name, _ in self.forms.values()), ROW_DIGEST)
 
     def count(self, batches: Iterator[pa.RecordBatch]) -> str:
         """What one partition comes to, or what is wrong with it."""
         tally = Tally(self)
         try:
-            for batch in batches:
-                tally.add(batch)
+            with closing(self.answering(batches)) as answered:
+                for batch in answered:
+                    tally.add(batch)
+        except GateError as error:
+            return to_text({"problems": _problems(error)})
+        try:
             return to_text(tally.part())
-        except (GateError, TypeError) as error:
+        except TypeError as error:  # ids or labels of a type that has no text
             return to_text({"problems": _problems(error)})
 
     def merge(self, told: Sequence[str]) -> str:
@@ -252,8 +280,8 @@ class Tally:
         if not batch.num_rows:
             return
         rows = self.held_out.rows(batch.select(list(self._job.read)), self.digest.rows)
-        self.digest.update(batch[ROW_DIGEST])
-        answers = {role: form.answers(batch[name]) for role, (name, form) in self._job.forms.items()}
+        self.digest.update(self._job.hashed.digests(batch))
+        answers = {role: form.answers(batch[name]) for role, (name, form) in self._job.answers.items()}
         for form, answer in zip(self._forms, answers.values(), strict=True):
             form.check(answer)
         outcomes = [pair.add(rows, answers) for pair in self.pairs]
@@ -278,6 +306,22 @@ class Tally:
         self.held_out.take(part["held"])
         total, rows = part["digest"]
         self.digest.add(RowSetDigest(int(total, 16), rows))
+
+
+@contextmanager
+def _named(sides: Sides) -> Iterator[None]:
+    """Errors of a model say which version it is."""
+    try:
+        yield
+    except EvidenceError as error:
+        names = {f"{side.role} model": f"{side.role} model, version {side.ref.version}" for side in sides.all}
+        known = {f"{side.role} model" for side in sides.all if side.ref.version is not None}
+        raise EvidenceError(
+            problems=[
+                replace(problem, where=names[problem.where]) if problem.where in known else problem
+                for problem in error.problems
+            ]
+        ) from error
 
 
 def _problems(error: Exception) -> list[list[str]]:

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -89,6 +90,24 @@ def knows_nothing(rows: Any) -> Any:
 
 def leaves(rows: Any) -> Any:
     os._exit(0)
+
+
+def leaves_late(rows: Any) -> Any:
+    return rows["old"] if len(rows) <= 16 else os._exit(0)
+
+
+def sleeps(rows: Any) -> Any:
+    time.sleep(60)
+
+
+def asks_its_module(rows: Any) -> Any:
+    import which_column
+
+    return rows[which_column.NAME].to_numpy()
+
+
+def tells_a_row(rows: Any) -> Any:
+    raise KeyError(rows["id"].iloc[0] if "id" in rows else rows["region"].iloc[0])
 
 
 def tells_names(rows: Any) -> Any:
@@ -177,7 +196,7 @@ def on_this_machine(data: Any, rules: Policy, of: Sides, samples: int = 20) -> t
 
 def judged(engine: Any, rules: Policy, of: Sides, samples: int) -> tuple[Scored, list[Any]]:
     held_out = HeldOut(rules)
-    contract, before = engine.contract(rules, values=True)
+    contract, before = engine.contract(rules, values=samples > 0)
     found = engine.scored(held_out, of, before=before, rows=None, seed=3, samples=samples, progress=nothing)
     told = []
     for counted in found.counted:
@@ -256,6 +275,7 @@ def test_digits_are_judged_as_on_this_machine_and_alike_in_1_2_and_7_partitions(
             str(folders[-1]),
             signature=infer_signature(frame.head(), labels[:5]),
             pip_requirements=["scikit-learn"],
+            serialization_format="cloudpickle",  # read in a moment; skops brings torch, where it is installed
         )
     half = np.where(np.arange(len(frame)) % 2, "odd", "even")
     frame.assign(digit=labels, row=np.arange(len(frame)), half=half)[600:].to_parquet(tmp_path / "rows.parquet")
@@ -264,15 +284,15 @@ def test_digits_are_judged_as_on_this_machine_and_alike_in_1_2_and_7_partitions(
         "kwargs": {"column": "digit", "min_value": 0, "max_value": 9},
     }
     (tmp_path / "suite.json").write_text(json.dumps({"name": "digits", "expectations": [suite]}))
-    rules = policy(
-        "{id: row, label: digit, contract: suite.json, slices: {half: {column: half}}}",
-        rules=RULES + "  - {id: halves, rate: nfr, by: half, at_most: 5%}\n",
-        folder=tmp_path,
-    )
+    per_half = RULES + "  - {id: halves, rate: nfr, by: half, at_most: 5%}\n"
+    holdout = "id: row, label: digit, slices: {half: {column: half}}"
+    under_contract = policy(f"{{{holdout}, contract: suite.json}}", rules=per_half, folder=tmp_path)
+    plain = policy(f"{{{holdout}}}", rules=per_half, folder=tmp_path)
     of = sides(folders[:1], folders[1:])
-    _, here = on_this_machine(tmp_path / "rows.parquet", rules, of)
-    found = [on_spark(tmp_path / "rows.parquet", rules, of, parts) for parts in (1, 2, 7)]
-    assert [told for _, told in found] == [here] * 3
+    found = []
+    for rules, parts in ((under_contract, 1), (plain, 2), (plain, 7)):
+        found.append(on_spark(tmp_path / "rows.parquet", rules, of, parts))
+        assert found[-1][1] == on_this_machine(tmp_path / "rows.parquet", rules, of)[1]
     assert len({one.digest for one, _ in found}) == 1 and {one.rows for one, _ in found} == {1197}
     assert found[0][0].infos["candidate"].versions["sklearn"]
 
@@ -299,9 +319,16 @@ def test_slices_clusters_weights_golden_rows_exclusions_and_noise_are_counted_as
     assert there == on_this_machine(small, rules, of)[1]
 
 
+@pytest.mark.parametrize("apart", [False, True], ids=["in the process that counts", "each in a worker of its own"])
 def test_sets_of_labels_probabilities_and_numbers_are_read_as_on_this_machine(
-    session: Started, small: Path, saved: Callable[..., Path], tmp_path: Path
+    apart: bool,
+    session: Started,
+    small: Path,
+    saved: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(Started, "reused", not apart)
     frame = pd.read_parquet(small)
     made = np.random.default_rng(6)
     some = ["", "cat", "dog", "cat dog"]
@@ -326,7 +353,7 @@ def test_sets_of_labels_probabilities_and_numbers_are_read_as_on_this_machine(
     ]
     for rules, of in cases:
         assert (
-            on_spark(tmp_path / "rows.parquet", rules, of, 3)[1]
+            on_spark(tmp_path / "rows.parquet", rules, of, 1 if apart else 3)[1]
             == on_this_machine(tmp_path / "rows.parquet", rules, of)[1]
         )
 
@@ -386,16 +413,78 @@ def test_imagenet_predictions_and_adult_are_judged_as_on_this_machine(
     )
 
 
+def test_models_that_bring_modules_of_one_name_each_run_their_own(
+    session: Started, small: Path, tmp_path: Path
+) -> None:
+    folders = []
+    for column in ("new", "old"):
+        (tmp_path / column).mkdir()
+        (tmp_path / column / "which_column.py").write_text(f"NAME = {column!r}\n")
+        folders.append(tmp_path / f"{column}-model")
+        mlflow.pyfunc.save_model(
+            str(folders[-1]),
+            python_model=Acts(asks_its_module),
+            code_paths=[str(tmp_path / column / "which_column.py")],
+            pip_requirements=[],
+            signature=ModelSignature(Schema([ColSpec("string", column)])),
+        )
+    found, _ = on_spark(small, policy("{id: id, label: y}"), sides(folders[:1], folders[1:]), 5)
+    rows = pd.read_parquet(small)
+    negative = int(((rows["old"] == rows["y"]) & (rows["new"] != rows["y"])).sum())
+    assert negative and found.counted[0].table.overall.negative == negative
+
+
+def test_a_model_that_takes_too_long_in_all_is_ended(session: Started, small: Path, saved: Callable[..., Path]) -> None:
+    of = sides([saved("sleeps", sleeps)], [saved("old", looks_up("old"), TEXTS)])
+    with (
+        open_cluster(small, How(total_timeout=2)) as cluster,
+        pytest.raises(EvidenceError, match="Spark: timed out after 2 s in all"),
+    ):
+        judged(cluster, policy("{id: id, label: y}"), of, 0)
+    assert session.session.sparkContext.getLocalProperty("spark.jobGroup.id") is None
+
+
+def test_without_samples_no_value_of_a_row_is_in_the_decision_or_in_an_error(
+    session: Started, small: Path, saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    def private(name: str, doubled: bool = False) -> Path:
+        frame = pd.read_parquet(small)
+        frame["id"] = [f"private-{0 if doubled else number}" for number in frame["id"]]
+        frame["region"] = [f"private-{number}" for number in frame["age"]]
+        (tmp_path / name).mkdir()
+        frame.to_parquet(tmp_path / name / "rows.parquet")
+        return tmp_path / name
+
+    suite = {"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "region", "value_set": ["n"]}}
+    (tmp_path / "suite.json").write_text(json.dumps({"name": "regions", "expectations": [suite]}))
+    models = [saved(column, looks_up(column), TEXTS) for column in ("new", "old")]
+    of, rules = sides(models[:1], models[1:]), policy("{id: id, label: y}")
+    found, told = on_spark(private("rows"), rules, of, samples=0)
+    assert found.counted[0].table.samples == () and b"private" not in b"".join(map(bytes, told[0]))
+    tells = sides([saved("tells_a_row", tells_a_row)], models[1:])
+    wrong = [
+        (private("doubled", doubled=True), rules, of, "share their id"),
+        (tmp_path / "rows", rules, tells, "predict raised KeyError"),
+        (tmp_path / "rows", policy("{id: id, label: y, contract: suite.json}", folder=tmp_path), of, "broken"),
+    ]
+    for data, asked, models_asked, expected in wrong:
+        with open_cluster(data) as cluster, pytest.raises(GateError) as caught:
+            judged(cluster, asked, models_asked, 0)
+        told = str(caught.value.without_data())
+        assert expected in told and "private" not in told
+
+
 BROKEN: list[tuple[str, Callable[[Any], Any], str]] = [
-    ("raises", raises, "candidate model: predict raised ValueError: cannot reach postgresql://***@db/features"),
-    ("turns_around", turns_around, "candidate model: predict returned its rows in another order"),
-    ("knows_nothing", knows_nothing, "candidate model: predict returned no answer for "),
-    ("leaves", leaves, "Spark: a Python worker ended without an answer"),
+    ("raises", raises, "predict raised ValueError: cannot reach postgresql://***@db/features"),
+    ("turns_around", turns_around, "predict returned its rows in another order"),
+    ("knows_nothing", knows_nothing, "predict returned no answer for "),
+    ("leaves", leaves, "a Python worker of Spark ended without an answer"),
+    ("leaves_late", leaves_late, "a Python worker of Spark ended without an answer"),
 ]
 
 
 @pytest.mark.parametrize(("name", "act", "found"), BROKEN, ids=[name for name, _, _ in BROKEN])
-def test_a_model_that_fails_in_the_cluster_is_an_error_of_that_model(
+def test_a_model_that_fails_in_the_cluster_is_an_error_of_that_version(
     name: str,
     act: Callable[[Any], Any],
     found: str,
@@ -407,7 +496,9 @@ def test_a_model_that_fails_in_the_cluster_is_an_error_of_that_model(
     of = sides([saved(name, act)], [saved("old", looks_up("old"), TEXTS)])
     with pytest.raises(EvidenceError) as caught:
         on_spark(small, policy("{id: id, label: y}"), of, 2)
-    assert str(caught.value).startswith(found)
+    assert str(caught.value).startswith(f"candidate model, version 0: {found}")
+    if "leaves" in name:
+        assert "--batch-rows" in caught.value.problems[0].hint
     assert "hunter2" not in str(caught.value)
     assert capfd.readouterr().out == ""
 
