@@ -170,9 +170,9 @@ SECTIONS = (
     ),
     Section(
         "Spark",
-        "One pass of the gate against two bare passes of `mlflow.pyfunc.spark_udf` over the same rows, all warm: at most"
-        " 1.15 times. In the pass: asking the models what they are, reading, both models, the digest of all rows, and"
-        " counting; the search for ids that stand twice is a job of its own.",
+        "One pass of the gate against two bare passes of `mlflow.pyfunc.spark_udf` over the same rows, all warm: at"
+        " most 1.15 times. In the pass: asking the models what they are, reading, both models, the digest of all rows,"
+        " and counting; the search for ids that stand twice is a job of its own.",
         ("spark",),
     ),
     Section(
@@ -370,7 +370,30 @@ def files(folder: Path = RESULTS) -> dict[str, str]:
     found = [measured(json.loads(path.read_text("utf-8"))) for path in sorted(folder.glob("*.json"))]
     order = [name for section in SECTIONS for name in section.names]
     by_name = {one.name: one for one in sorted(found, key=lambda one: _place(order, one.name))}
-    return {"benchmarks.md": page(by_name), **pictures(by_name)}
+    return {"benchmarks.md": page(by_name), "spark.md": _planning(by_name.get("spark")), **pictures(by_name)}
+
+
+def _planning(one: Measured | None) -> str:
+    """The page about Spark, with what was measured between its marks."""
+    text = (DOCS / "spark.md").read_text("utf-8")
+    if one is None:
+        return text
+    before, opens, rest = text.partition("<!-- benchmarks/spark.py -->\n")
+    _, closes, after = rest.partition("<!-- /benchmarks/spark.py -->")
+    heads = ["master", "rows", "two bare passes, s", "the gate's pass, s", "ratio", "µs of a core for a row"]
+    table = [f"| {' | '.join([*heads, 'ids, s', 'whole check, s'])} |", "| --- |" + " ---: |" * 7]
+    for row in one.rows:
+        more = row.more or {}
+        seconds = [f"{more[name]:.1f}" for name in ("bare_s", "gate_s", "ids_s", "whole_s")]
+        cells = [
+            f"`{more['master']}`",
+            f"{more['rows']:,}",
+            *seconds[:2],
+            f"{row.value:.2f}",
+            f"{more['us_a_row']:.0f}",
+        ]
+        table.append(f"| {' | '.join([*cells, *seconds[2:]])} |")
+    return before + opens + "\n".join([*table, "", _about(one)]) + "\n" + closes + after
 
 
 def _place(order: Sequence[str], name: str) -> int:

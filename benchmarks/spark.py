@@ -195,7 +195,16 @@ def main(sizes: list[int]) -> None:
                 each = gate * cores / rows * 1e6
                 what = f"local[{cores}], {rows:,} rows x {COLUMNS}: the pass / two bare passes"
                 limit = {"at_most": 1.15} if cores == 2 else {}
-                more = {"bare_s": bare, "gate_s": gate, "ids_s": ids, "whole_s": whole, "us_a_row": each, **cold}
+                more = {
+                    "master": f"local[{cores}]",
+                    "rows": rows,
+                    "bare_s": bare,
+                    "gate_s": gate,
+                    "ids_s": ids,
+                    "whole_s": whole,
+                    "us_a_row": each,
+                    **cold,
+                }
                 kept.append({"what": what, "value": gate / bare, "unit": "x", **limit, **more})
                 print(
                     f"| `local[{cores}]` | {rows:,} | {bare:.1f} | {gate:.1f} | {gate / bare:.2f} | {each:.0f} |"

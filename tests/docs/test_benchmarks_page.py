@@ -67,6 +67,15 @@ def test_a_trial_is_called_a_trial_and_no_result(page: Any, tmp_path: Path) -> N
     assert "**Trials, no results**" in text and "**A trial: no result.**" in text
 
 
+def test_the_page_about_spark_plans_with_what_was_measured(page: Any, tmp_path: Path) -> None:
+    more = {"master": "local[2]", "rows": 1000, "bare_s": 2.0, "gate_s": 1.5, "ids_s": 0.1, "whole_s": 3.0}
+    row = {"what": "local[2]", "value": 0.75, "unit": "x", "us_a_row": 20.0, **more}
+    (tmp_path / "spark.json").write_text(json.dumps({**SAID, "benchmark": "spark", "rows": [row]}))
+    text = page.files(tmp_path)["spark.md"]
+    assert "| `local[2]` | 1,000 | 2.0 | 1.5 | 0.75 | 20 | 0.1 | 3.0 |" in text
+    assert text.count("| `local[2]` |") == 1 and "## Planning 10^9 rows" in text and "Grouping in SQL" in text
+
+
 def test_what_could_not_be_run_says_why_and_keeps_no_limit(page: Any, tmp_path: Path) -> None:
     row = {"what": "count: Slow", "value": None, "unit": "s", "story": "count", "of": "count", "peer": "Slow"}
     peers = {**SAID, "benchmark": "peers", "rows": [{**row, "problem": "stopped after 900 s"}]}
