@@ -48,7 +48,7 @@ def on_gpu(dtype: str) -> Benchmark:
 
 BENCHMARKS = {
     "counting": Benchmark(("--rows", "100000", "--pairs", "1")),
-    "checking": Benchmark(("20000", "--pairs", "1")),
+    "checking": Benchmark(("20000", "--pairs", "1"), ("--pairs", "15")),
     "cached": Benchmark(("20000", "--pairs", "1")),
     "torch_models": Benchmark(("--rows", "2000", "--batch-rows", "500", "--rounds", "1")),
     "torch_gpu_float32": on_gpu("float32"),

@@ -324,6 +324,11 @@ def _profiles(one: Measured | None) -> list[str]:
         "Samples by py-spy, by the function of Python that ran: compiled code stands where it was called. The first"
         " line is the share of importing; those below are the functions with the most of all other samples, and what is"
         " left of these.",
+        "To read them: importing is most of a short command, and MLflow's is most of that. Beyond it `gate compare`"
+        " spends its time on the SHA-256 of the flipped rows' ids, by which samples are chosen, and on the digest of"
+        " the columns. In `gate check` threads wait for the models (`_worker`, `Pipeline._send`, `Pipeline._receive`,"
+        " `Worker._wait`); its own work is the digest and reading. A model's process waits for rows (`read_exactly`,"
+        " `serve`); the rest is scikit-learn, and the copies into one block that it wants.",
     ]
     if one is None:
         return [*parts, "Not measured yet."]
