@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -22,6 +23,7 @@ from gate.errors import EvidenceError
 from gate.tasks.batch import Answers
 
 STDOUT, STDERR = 1, 2  # as C and the system know them
+REDIRECTING = threading.RLock()  # a process has one standard output; two who put it back in turn would lose it
 
 
 class InProcess:
@@ -114,26 +116,31 @@ class InProcess:
 def off_stdout() -> Iterator[None]:
     """What is printed inside, past Python too, goes to standard error: standard output is for the result alone.
 
-    Where there is no standard output or error at all, only what Python prints is sent elsewhere.
+    Where there is no standard output or error at all, only what Python prints is sent elsewhere: their numbers may be
+    those of other files by now. Of several threads one at a time is inside.
     """
-    flush()
-    kept = None
-    with suppress(OSError):
-        kept = os.dup(STDOUT)
-        os.dup2(STDERR, STDOUT)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
+    with REDIRECTING:
         flush()
-        if kept is not None:
-            os.dup2(kept, STDOUT)
-            os.close(kept)
+        kept = None
+        if sys.__stdout__ is not None and sys.__stderr__ is not None:
+            with suppress(OSError):
+                kept = os.dup(STDOUT)
+                os.dup2(STDERR, STDOUT)
+        try:
+            with redirect_stdout(sys.stderr):
+                yield
+        finally:
+            try:
+                flush()
+            finally:
+                if kept is not None:
+                    os.dup2(kept, STDOUT)
+                    os.close(kept)
 
 
 def flush() -> None:
     """Write out what Python and C hold back of standard output, to wherever that goes now."""
     for stream in {id(one): one for one in (sys.stdout, sys.__stdout__) if one is not None}.values():
-        with suppress(OSError, ValueError):  # closed, or nobody reads it: who writes the result will say so
+        with suppress(Exception):  # closed, unread, or no file at all: who writes the result will say so
             stream.flush()
     ctypes.CDLL(None).fflush(None)

@@ -12,6 +12,8 @@ from typing import Any
 from gate.engines.requirements import yaml_of
 from gate.errors import EvidenceError
 
+WIDEST = 1 << 40  # values a row; no model answers with as many
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -53,14 +55,14 @@ def _names(specs: list[dict[str, Any]]) -> tuple[str, ...] | None:
 
 
 def _width(specs: list[dict[str, Any]]) -> int:
-    """Values a row, all columns and tensors together.
+    """Values a row, all columns and tensors together, up to ``WIDEST``.
 
     >>> _width([{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 10, 100]}}])
     1000
     >>> _width([{"type": "double", "name": "no"}, {"type": "double", "name": "yes"}]), _width([])
     (2, 1)
     """
-    return max(1, sum(_size(spec.get("tensor-spec")) for spec in specs))
+    return min(WIDEST, max(1, sum(_size(spec.get("tensor-spec")) for spec in specs)))
 
 
 def _size(tensor: Any) -> int:

@@ -30,6 +30,7 @@ import pyarrow as pa
 from gate.engines import spark_model, torch_worker, worker
 from gate.engines.answers import ModelInfo, model_error
 from gate.engines.environment import FORBIDDEN_NAME, presentable, worker_environment
+from gate.engines.requirements import flavors, yaml_of
 from gate.engines.spark_daemon import AT_HAND
 from gate.errors import EvidenceError, UsageError, datum
 from gate.tasks.batch import Answers
@@ -39,6 +40,11 @@ INSTALL_JAVA = "apt-get install openjdk-17-jre-headless"
 TOGETHER = 64
 """Partitions whose counts are added in one go; where there are more, they are added in the cluster first."""
 
+TOGETHER_SAFE = frozenset({"mlflow.sklearn", "mlflow.xgboost", "mlflow.lightgbm", "mlflow.catboost"})
+"""MLflow's loaders of models that may share a process: what they load is a library's, and no code of the model's own
+imports modules or changes what it is sent. A pickle that means harm can (docs/spark.md)."""
+
+_OWN_WORKERS = "GATE_SPARK_MODEL"
 _SPARK_NAMES = re.compile(r"^(JAVA_HOME|SPARK_.*|PYSPARK_.*|HADOOP_.*|YARN_.*|KUBERNETES_.*|PYTHONPATH)$")
 _FIRST_ROWS = 16
 _NOWHERE = "file:///nonexistent"  # models may log somewhere; not with the credentials of the gate's tracking URI
@@ -297,18 +303,27 @@ class Scorer:
     ``env_manager`` is MLflow's: ``local`` runs them in the environment of Spark's workers, ``uv`` and ``virtualenv`` in
     one that is made of a model's own requirements on each machine.
 
-    All run in the process that counts, or each ``apart`` in one of Spark's workers and all rows cross to each: where a
-    worker serves one task only, where models bring code, which may clash, and in environments of their own.
+    All run in the process that counts, where all are of :data:`TOGETHER_SAFE` and bring no code, and a worker serves
+    more than one task. Otherwise each runs ``apart``, in workers that run no other model (``digests`` say which one it
+    is), and all rows cross to each.
     """
 
     def __init__(
-        self, started: Started, folders: Mapping[str, Path], *, into: Path, sets: bool, env_manager: str = "local"
+        self,
+        started: Started,
+        folders: Mapping[str, Path],
+        digests: Mapping[str, str],
+        *,
+        into: Path,
+        sets: bool,
+        env_manager: str = "local",
     ) -> None:
-        self._started, self._folders, self._into = started, dict(folders), into
+        self._started, self._folders, self._digests, self._into = started, dict(folders), dict(digests), into
         self._sets, self._env_manager, self._check = sets, env_manager, uuid.uuid4().hex
         self._forms: dict[str, Form] = {}
-        self._flavors = {role: _flavors(folder) for role, folder in self._folders.items()}
-        self.apart = env_manager != "local" or not started.reused or any(map(_brings_code, self._flavors.values()))
+        self._flavors = {role: flavors(yaml_of(folder / "MLmodel")) for role, folder in self._folders.items()}
+        together = env_manager == "local" and started.reused and all(map(_may_share, self._flavors.values()))
+        self.apart = not together
         self._running = into / "running"
         self._running.mkdir()
 
@@ -324,7 +339,9 @@ class Scorer:
         udfs = {role: self._udf(role, None, hidden) for role in self._folders}
         with self.errors():
             if self.apart:
-                first = some.select(*(udf(_struct(features)).alias(f"a{i}") for i, udf in enumerate(udfs.values())))
+                first = some.select(
+                    *(self._column(role, udf, features).alias(f"a{i}") for i, (role, udf) in enumerate(udfs.items()))
+                )
             else:
                 first = _asked(some, features, {f"a{i}": udf for i, udf in enumerate(udfs.values())})
             found = first.collect()
@@ -346,15 +363,31 @@ class Scorer:
         """
         places: dict[str, Place] = {}
         models = {}
+        if not all(offered.values()):
+            hint = "with --engine local a model may answer rows without columns"
+            raise EvidenceError("it has no column for a model", where="held-out set", hint=hint)
         for number, role in enumerate(self._folders):
             name, form = f"__gate_answer_{number}", self._forms[role]
             udf = self._udf(role, form)
             if self.apart:
-                rows = rows.withColumn(name, udf(_struct(offered[role])))
+                rows = rows.withColumn(name, self._column(role, udf, offered[role]))
             else:
                 models[name] = (_function(udf), tuple(offered[role]), form)
             places[role] = (name, form)
         return rows, Answering(models), places
+
+    def _column(self, role: str, udf: Any, offered: Sequence[str]) -> Any:
+        """The answers of a model that runs apart: by workers of this model alone.
+
+        Spark has workers of their own for functions that want another environment, so a model whose code changes what
+        is imported or set in a process changes it for no other model, of this check or of one in the same session.
+        """
+        environment = self._started.session.sparkContext.environment
+        environment[_OWN_WORKERS] = self._digests[role]
+        try:
+            return udf(_struct(offered))
+        finally:
+            del environment[_OWN_WORKERS]
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -364,7 +397,10 @@ class Scorer:
 
     def _at_work(self) -> list[str]:
         """The roles that some process was busy with when it ended; of all that are, where none has ended."""
-        left = {int(file.name): file.read_text(encoding="utf-8") for file in self._running.iterdir()}
+        left = {}
+        for file in self._running.iterdir():
+            with suppress(FileNotFoundError):  # its model has just answered
+                left[int(file.name)] = file.read_text(encoding="utf-8")
         gone = {role for pid, role in left.items() if not _alive(pid)}
         return sorted((gone or set(left.values())) & set(self._folders))
 
@@ -420,18 +456,19 @@ def _asked(some: Any, names: Sequence[str], udfs: Mapping[str, Any]) -> Any:
     return _placed(some, names).mapInArrow(first, ", ".join(f"{name} string" for name in asked))
 
 
-def _flavors(model: Path) -> dict[str, Any]:
-    """What an MLflow model's file says of its flavours."""
-    from ruamel.yaml import YAML
+def _may_share(kinds: Mapping[str, Any]) -> bool:
+    """Whether a model of these flavours may run beside others: a plain one of a library, without modules of its own.
 
-    told = YAML(typ="safe", pure=True).load((model / "MLmodel").read_text(encoding="utf-8"))
-    found: dict[str, Any] = told.get("flavors", {})
-    return found
-
-
-def _brings_code(flavors: Mapping[str, Any]) -> bool:
-    """Whether an MLflow model comes with modules of its own."""
-    return any(flavor.get("code") for flavor in flavors.values() if isinstance(flavor, dict))
+    >>> plain = {"python_function": {"loader_module": "mlflow.sklearn"}, "sklearn": {"code": None}}
+    >>> _may_share(plain), _may_share({**plain, "sklearn": {"code": "code"}}), _may_share({})
+    (True, False, False)
+    """
+    plain = kinds.get("python_function")
+    return (
+        isinstance(plain, dict)
+        and plain.get("loader_module") in TOGETHER_SAFE
+        and not any(kind.get("code") for kind in kinds.values() if isinstance(kind, dict))
+    )
 
 
 def _alive(pid: int) -> bool:
@@ -444,7 +481,7 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _wrap(model: Path, flavors: Mapping[str, Any], folder: Path, told: Mapping[str, Any]) -> None:
+def _wrap(model: Path, kinds: Mapping[str, Any], folder: Path, told: Mapping[str, Any]) -> None:
     """An MLflow model in ``folder`` that runs the one in ``model`` as the gate's workers do."""
     import mlflow
 
@@ -456,8 +493,8 @@ def _wrap(model: Path, flavors: Mapping[str, Any], folder: Path, told: Mapping[s
         shutil.copy(str(module.__file__), code)
     shutil.copytree(model, data / spark_model.MODEL, copy_function=_linked)
     (data / spark_model.TOLD).write_text(json.dumps(told))
-    flavor = flavors.get("python_function", {})
-    own = {key: flavor[key] for key in ("env", "python_version") if key in flavor}
+    flavor = kinds.get("python_function")
+    own = {key: flavor[key] for key in ("env", "python_version") if key in flavor} if isinstance(flavor, dict) else {}
     for name in _FILES:
         if (model / name).is_file():
             shutil.copy(model / name, folder)
@@ -523,12 +560,13 @@ def gathered(
     partitions: int,
     together: int = TOGETHER,
     errors: Callable[[], AbstractContextManager[None]] | None = None,
-) -> list[str]:
+) -> tuple[list[str], int]:
     """What ``count`` says of some ``columns`` of each partition; of more than ``together`` texts ``merge`` makes fewer.
 
     Both run in the cluster, so that ``gate`` must be installed there, in this version. There are some ``partitions``:
     more or fewer than are said change how the texts are merged, and not what comes out. ``errors`` tells what goes
-    wrong, as :func:`job_errors` does. EvidenceError where a model fails, where Spark does, or for another version.
+    wrong, as :func:`job_errors` does. The number is that of partitions that Spark tried again after a failure.
+    EvidenceError where a model fails, where Spark does, or for another version.
     """
     here, names = gate_version(), list(columns)
 
@@ -536,32 +574,33 @@ def gathered(
         from pyspark import TaskContext
 
         context = TaskContext.get()
-        number = -1 if context is None else context.partitionId()
+        number, again = (-1, 0) if context is None else (context.partitionId(), int(context.attemptNumber() > 0))
         there = gate_version()
         named = (batch.rename_columns(names) for batch in batches)
-        yield _row(number, count(named) if there == here else "", there)
+        yield _row(number, count(named) if there == here else "", there, again)
 
     def merging(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        found = sorted((row["number"], row["told"], row["version"]) for batch in batches for row in batch.to_pylist())
-        other = next((version for _, _, version in found if version != here), here)
+        found = sorted(tuple(row.values()) for batch in batches for row in batch.to_pylist())
+        other = next((version for _, _, version, _ in found if version != here), here)
         if found:
-            yield _row(found[0][0], merge([told for _, told, _ in found]) if other == here else "", other)
+            merged = merge([told for _, told, _, _ in found]) if other == here else ""
+            yield _row(found[0][0], merged, other, sum(again for *_, again in found))
 
-    schema = "number int, told string, version string"
+    schema = "number int, told string, version string, again int"
     with (errors or job_errors)():
         parts, number = _placed(rows, columns).mapInArrow(counting, schema), partitions
         while number > together:
             number = -(-number // together)
             parts = parts.repartition(number).mapInArrow(merging, schema)
-        found = sorted((row["number"], row["told"], row["version"]) for row in parts.collect())
-    other = {version for _, _, version in found} - {here}
+        found = sorted(map(tuple, parts.collect()))
+    other = {version for _, _, version, _ in found} - {here}
     if other:
         raise EvidenceError(
             f"the cluster runs the gate {', '.join(sorted(other))}, this is {here}",
             where="--engine spark",
             hint="install the same model-update-gate where Spark's Python workers run",
         )
-    return [told for _, told, _ in found]
+    return [told for _, told, _, _ in found], sum(again for *_, again in found)
 
 
 def gate_version() -> str:
@@ -572,8 +611,9 @@ def gate_version() -> str:
         return "unknown"
 
 
-def _row(number: int, told: str, there: str) -> pa.RecordBatch:
-    return pa.record_batch({"number": pa.array([number], pa.int32()), "told": [told], "version": [there]})
+def _row(number: int, told: str, there: str, again: int) -> pa.RecordBatch:
+    numbers = {"number": pa.array([number], pa.int32()), "again": pa.array([again], pa.int32())}
+    return pa.record_batch({"number": numbers["number"], "told": [told], "version": [there], "again": numbers["again"]})
 
 
 _FAILED = re.compile(re.escape(spark_model.MARK) + r"([A-Za-z0-9+/=]+)")

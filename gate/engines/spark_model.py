@@ -39,11 +39,12 @@ class Asked:
     def __init__(self, folder: str) -> None:
         with open(os.path.join(folder, TOLD), encoding="utf-8") as file:
             told = json.load(file)
+        self._folder, self._told = folder, told
         self._role, self._form, self._running = str(told["role"]), told["form"], told["running"]
         self._label, self._kept_back = told["label"], set(told["kept_back"])
         try:
             with self._at_work():
-                self._model = _loaded(os.path.join(folder, MODEL), told)
+                self._model = self._mine()
         except (Exception, SystemExit) as error:  # noqa: BLE001  foreign code may raise anything
             raise self._failed("loading it", error) from None
 
@@ -53,6 +54,7 @@ class Asked:
             table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None).combine_chunks()
             batch = table.to_batches()[0]
             with self._at_work():
+                self._model = self._mine()
                 if self._form is None:
                     return [self._about(batch)] * len(rows)
                 answer = worker.predict(self._model, batch)
@@ -65,6 +67,10 @@ class Asked:
             return answers(answer.column(0), form["type"])
         except (Exception, SystemExit) as error:  # noqa: BLE001  foreign code may raise anything
             raise self._failed("predict", error) from None
+
+    def _mine(self) -> worker.LoadedModel:
+        """The real model. MLflow keeps this object, and the process may have been another model's in between."""
+        return _loaded(os.path.join(self._folder, MODEL), self._told)
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -109,7 +115,7 @@ def forget_code() -> None:
     """Forget what was imported from the code that models bring: another one may bring other code by the same name."""
     beneath = os.sep + os.path.join(DATA, MODEL) + os.sep
     for name, module in list(sys.modules.items()):
-        if beneath in str(getattr(module, "__file__", None) or ""):
+        if beneath in str(vars(module).get("__file__") or ""):
             del sys.modules[name]
     sys.path[:] = [place for place in sys.path if beneath not in place + os.sep]
 

@@ -621,6 +621,9 @@ def load(path: str, sets: bool = False, options: Mapping[str, Any] | None = None
 
     if plain_torch(path):
         os.environ["MLFLOW_DEFAULT_PREDICTION_DEVICE"] = "cpu"  # torch_worker.py moves it, once
+    # Where MLflow keeps what a script hands to set_model: one that hands it nothing would get the last one's model.
+    if getattr(sys.modules.get("mlflow.models.model"), "__mlflow_model__", None) is not None:
+        setattr(sys.modules["mlflow.models.model"], "__mlflow_model__", None)  # noqa: B010  not in older ones
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         # What it requires the gate has compared; MLflow would look at every file that is installed, to say it again.
@@ -720,9 +723,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-def predict(model: LoadedModel, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """One batch of features to one batch of answers. Raises :class:`Refusal` and whatever the model raises."""
-    data = features(model, batch)
+def predict(model: LoadedModel, batch: pa.RecordBatch, *, own: bool = False) -> pa.RecordBatch:
+    """One batch of features to one batch of answers. Raises :class:`Refusal` and whatever the model raises.
+
+    ``own`` says that nobody else reads the batch's memory, so that the model may change it.
+    """
+    data = features(model, batch if own or is_copied(batch) else from_ipc(to_ipc(batch)))
     torch = sys.modules.get("torch")  # imported by the model, or not at all
     if torch is None or not hasattr(torch, "no_grad"):
         return answer_batch(model.call(data), batch.num_rows, model.sets)
@@ -827,7 +833,7 @@ def serve(fd_in: int, fd_out: int) -> None:
             kind, payload = frames.get()
             if kind == END:
                 break
-            answer = predict(model, from_ipc(payload) if kind == BATCH else kept(payload))
+            answer = predict(model, from_ipc(payload) if kind == BATCH else kept(payload), own=True)
             write_frame(fd_out, ANSWER, to_ipc(answer))
             batches, rows = batches + 1, rows + answer.num_rows
         write_frame(fd_out, DONE, json.dumps({"batches": batches, "rows": rows}).encode())
@@ -841,16 +847,23 @@ def serve(fd_in: int, fd_out: int) -> None:
 def kept(payload: pa.Buffer) -> pa.RecordBatch:
     """The record batch of a payload in shared memory, which soon holds the next one.
 
-    Columns of plain numbers are copied on their way into a model (:func:`features`, or MLflow while it checks them). Of
-    text and lists pandas keeps Arrow's own memory, so a batch that has some is copied here.
-
     >>> kept(to_ipc(pa.record_batch([pa.array(["a"])], names=["word"]))).to_pydict()
     {'word': ['a']}
     """
     batch = from_ipc(payload)
-    if all(pa.types.is_primitive(kind) for kind in batch.schema.types):
-        return batch
-    return from_ipc(pa.py_buffer(payload.to_pybytes()))
+    return batch if is_copied(batch) else from_ipc(pa.py_buffer(payload.to_pybytes()))
+
+
+def is_copied(batch: pa.RecordBatch) -> bool:
+    """Whether all of a batch is copied on its way into a model anyway.
+
+    Columns of plain numbers are, by :func:`features`, or by MLflow while it checks them. Of text and lists pandas keeps
+    Arrow's own memory, and a model can write there.
+
+    >>> is_copied(pa.record_batch([[1.5]], names=["x"])), is_copied(pa.record_batch([[[1.5]]], names=["x"]))
+    (True, False)
+    """
+    return all(pa.types.is_primitive(kind) for kind in batch.schema.types)
 
 
 def check_pyarrow(version: str) -> None:

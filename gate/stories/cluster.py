@@ -39,6 +39,10 @@ NOTE = (
     "the digest of the held-out set is that of its rows in any order, since Spark knows none: it is not the digest"
     " that the local engine gives the same rows"
 )
+AGAIN = (
+    "Spark tried {} partitions again after a failure: a machine was lost, or a model fails now and then, and answers"
+    " when it is asked again"
+)
 _DOES_NOT_APPLY = (
     ("timeout", "--timeout"),
     ("memory", "--memory"),
@@ -85,6 +89,7 @@ class Cluster:
         self._started, self._frame, self._how = started, frame, how
         self.header: Table = frame.header
         self.batch_rows = 0
+        self._notes: tuple[str, ...] = (NOTE,)
 
     def start(self, candidates: int, incumbents: int) -> None:
         """Nothing starts early: the models run in Spark's workers."""
@@ -142,7 +147,7 @@ class Cluster:
         progress("looking for ids that stand twice", 0, None)
         check_ids(self._frame, held_out.id_columns)
         with (
-            tempfile.TemporaryDirectory(prefix="gate-spark-models-") as folder,
+            tempfile.TemporaryDirectory(prefix="gate-spark-models-", ignore_cleanup_errors=True) as folder,
             rows_at_once(self._started.session, rows) as self.batch_rows,
             _named(sides),
             time_limit(self._started.session, self._how.total_timeout),
@@ -150,6 +155,7 @@ class Cluster:
             scorer = Scorer(
                 self._started,
                 {side.role: side.folder for side in sides.all},
+                {side.role: side.digest for side in sides.all},
                 into=Path(folder),
                 sets=rules.task.kind == "multilabel",
                 env_manager=self._how.env_manager,
@@ -171,7 +177,7 @@ class Cluster:
         for one in counted:
             _few_cells(one, rules)
         between = None if total.between is None else total.between.found
-        return Scored(counted, infos, digest, total.digest.rows, between, (NOTE,))
+        return Scored(counted, infos, digest, total.digest.rows, between, self._notes)
 
     def _passed(
         self,
@@ -187,7 +193,7 @@ class Cluster:
         features = features_of(schema.names, held_out, tuple(infos.values()))
         offered = {role: offered_to(info, features) for role, info in infos.items()}
         partitions = self._frame.partitions
-        frame, told = hashed(self._frame.rows)
+        frame, digests = hashed(self._frame.rows)
         if held_out.policy.holdout.sample is not None:  # all answers to a question in one place
             frame = frame.repartition(partitions, column(held_out.policy.holdout.id or ""))
         frame, answering, answers = scorer.answered(frame, offered)
@@ -198,15 +204,18 @@ class Cluster:
             answering=answering,
             answers=answers,
             read=tuple(held_out.columns(schema)),
-            hashed=told,
+            hashed=digests,
             seed=seed,
             samples=samples,
         )
-        sent = {*job.read, *told.words, told.rest, *(name for name, _ in answers.values())}
+        sent = {*job.read, *digests.words, digests.rest, *(name for name, _ in answers.values())}
         if not scorer.apart:
             sent.update(*offered.values())
         wanted = [name for name in frame.columns if name in sent]
-        return job.total(gathered(frame, wanted, job.count, job.merge, partitions=partitions, errors=scorer.errors))
+        told, again = gathered(frame, wanted, job.count, job.merge, partitions=partitions, errors=scorer.errors)
+        if again:
+            self._notes += (AGAIN.format(again),)
+        return job.total(told)
 
 
 @dataclass(frozen=True)

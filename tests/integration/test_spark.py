@@ -14,6 +14,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,7 @@ from gate.core.outcomes import Value
 from gate.data.spark import open_frame
 from gate.decisions.canonical import samples_to_bytes, to_bytes
 from gate.decisions.record import HoldoutRow, ModelRow
+from gate.engines import spark
 from gate.engines.spark import Started, spark_session
 from gate.errors import EvidenceError, GateError, UsageError
 from gate.policy.load import parse_policy
@@ -328,7 +330,7 @@ def test_sets_of_labels_probabilities_and_numbers_are_read_as_on_this_machine(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Started, "reused", not apart)
+    monkeypatch.setattr(spark, "_may_share", lambda kinds: not apart)
     frame = pd.read_parquet(small)
     made = np.random.default_rng(6)
     some = ["", "cat", "dog", "cat dog"]
@@ -432,6 +434,83 @@ def test_models_that_bring_modules_of_one_name_each_run_their_own(
     rows = pd.read_parquet(small)
     negative = int(((rows["old"] == rows["y"]) & (rows["new"] != rows["y"])).sum())
     assert negative and found.counted[0].table.overall.negative == negative
+
+
+class Meddles(PythonModel):  # type: ignore[misc]
+    """Changes what all models of a process share: what is imported by a name, settings, its input."""
+
+    def __init__(self, meddling: bool) -> None:
+        self.meddling = meddling
+
+    def load_context(self, context):  # type: ignore[no-untyped-def]
+        import os
+        import sys
+
+        sys.path.insert(0, context.artifacts["source"])
+        import my_rules
+
+        self.column = my_rules.COLUMN
+        if self.meddling:
+            os.environ["MEDDLED"] = "yes"
+
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+        import os
+
+        import torch
+
+        signs = [float(torch.from_numpy(row).min()) < 0 for row in model_input["signs"]]
+        if self.meddling:
+            for row in model_input["signs"]:
+                torch.from_numpy(row).abs_()  # past NumPy's flag that it must not be written
+        plain = "MEDDLED" not in os.environ
+        answers = model_input[self.column].astype(str).to_numpy(dtype=object)
+        return np.where(signs, answers, answers if plain != self.meddling else "changed")
+
+
+def test_what_a_model_changes_in_its_process_changes_no_other_model(
+    session: Started, small: Path, tmp_path: Path
+) -> None:
+    frame = pd.read_parquet(small)
+    made = np.random.default_rng(8)
+    frame["signs"] = [list(made.normal(size=2)) for _ in range(len(frame))]
+    frame.to_parquet(tmp_path / "rows.parquet")
+    for column, meddling in (("new", True), ("old", False)):
+        (tmp_path / column).mkdir()
+        (tmp_path / column / "my_rules.py").write_text(f"COLUMN = {column!r}\n")
+        mlflow.pyfunc.save_model(
+            str(tmp_path / f"{column}-model"),
+            python_model=Meddles(meddling),
+            artifacts={"source": str(tmp_path / column)},
+            pip_requirements=[],
+        )
+    for old, new in (("old", "new"), ("new", "old")):
+        of = sides([tmp_path / f"{new}-model"], [tmp_path / f"{old}-model"])
+        (candidate,), (incumbent,) = of.candidates, of.incumbents
+        of = Sides((replace(candidate, digest=new),), (replace(incumbent, digest=old),))  # as models' digests are
+        counts = on_spark(tmp_path / "rows.parquet", policy("{id: id, label: y}"), of, 3)[0].counted[0].table.overall
+        broken = int(((frame[old] == frame["y"]) & (frame[new] != frame["y"])).sum())
+        mended = int(((frame[old] != frame["y"]) & (frame[new] == frame["y"])).sum())
+        assert (counts.negative, counts.positive) == (broken, mended) and broken and mended
+
+
+def test_partitions_that_spark_tried_again_are_told(
+    session: Started, small: Path, saved: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tried_again(*given: Any, **named: Any) -> tuple[list[str], int]:
+        return spark.gathered(*given, **named)[0], 2
+
+    monkeypatch.setattr(story, "gathered", tried_again)
+    of = sides([saved("new", looks_up("new"), TEXTS)], [saved("old", looks_up("old"), TEXTS)])
+    assert story.AGAIN.format(2) in on_spark(small, policy("{id: id, label: y}"), of)[0].notes
+
+
+def test_a_held_out_set_without_a_column_for_models_is_refused(
+    session: Started, small: Path, saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    pd.read_parquet(small)[["id", "y"]].to_parquet(tmp_path / "rows.parquet")
+    of = sides([saved("nothing", knows_nothing)], [saved("nothing", knows_nothing)])
+    with pytest.raises(EvidenceError, match="it has no column for a model"):
+        on_spark(tmp_path / "rows.parquet", policy("{id: id, label: y}"), of)
 
 
 def test_a_model_that_takes_too_long_in_all_is_ended(session: Started, small: Path, saved: Callable[..., Path]) -> None:

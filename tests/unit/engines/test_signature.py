@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
-from gate.engines.signature import Signature, signature_of
+from gate.data.columns import batch_rows
+from gate.data.tables import open_table
+from gate.engines.signature import WIDEST, Signature, signature_of
 
 X = ColSpec("double", "x")
 PIXELS = TensorSpec(np.dtype("float32"), (-1, 3, 8, 8))
@@ -55,3 +58,11 @@ def test_what_is_no_signature_says_nothing(text: str, tmp_path: Path) -> None:
     assert signature_of(tmp_path) == Signature()
     (tmp_path / "MLmodel").write_text(text)
     assert signature_of(tmp_path) == Signature()
+
+
+def test_a_width_that_no_model_has_is_bounded_and_makes_the_smallest_batch(tmp_path: Path) -> None:
+    spec = f'[{{"tensor-spec": {{"shape": [-1, {10**400}]}}}}]'
+    (tmp_path / "MLmodel").write_text(f"signature: {{outputs: '{spec}'}}")
+    width = signature_of(tmp_path).width
+    assert width == WIDEST
+    assert batch_rows(open_table(pa.table({"y": range(8)})), beside=8 * width) == 16
