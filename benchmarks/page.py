@@ -172,7 +172,8 @@ SECTIONS = (
         "Spark",
         "One pass of the gate against two bare passes of `mlflow.pyfunc.spark_udf` over the same rows, all warm: at"
         " most 1.15 times. In the pass: asking the models what they are, reading, both models, the digest of all rows,"
-        " and counting; the search for ids that stand twice is a job of its own.",
+        " and counting; the search for ids that stand twice is a job of its own. These models share a process; what it"
+        " costs where models run apart was not measured.",
         ("spark",),
     ),
     Section(
