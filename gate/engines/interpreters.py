@@ -47,10 +47,19 @@ def newest(folder: Path, pattern: str, name: str) -> Iterator[Path]:
 
 
 def version_of(python: Path) -> str | None:
-    """The minor version of an interpreter, None where it does not run."""
+    """The minor version of an interpreter, None where it does not run.
+
+    Nor where only pyenv's variable lets it run: installers and models are started without that.
+    """
+    around = {name: value for name, value in os.environ.items() if name != "PYENV_VERSION"}
     try:
         answer = subprocess.run(
-            [python, "-I", "-S", "-c", ASKS], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
+            [python, "-I", "-S", "-c", ASKS],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=True,
+            env=around,
         )
     except (OSError, subprocess.SubprocessError):
         return None

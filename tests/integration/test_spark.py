@@ -98,6 +98,10 @@ def leaves_late(rows: Any) -> Any:
     return rows["old"] if len(rows) <= 16 else os._exit(0)
 
 
+def says_ham(rows: Any) -> Any:
+    return np.array(["ham"] * len(rows))
+
+
 def sleeps(rows: Any) -> Any:
     time.sleep(60)
 
@@ -508,7 +512,7 @@ def test_a_held_out_set_without_a_column_for_models_is_refused(
     session: Started, small: Path, saved: Callable[..., Path], tmp_path: Path
 ) -> None:
     pd.read_parquet(small)[["id", "y"]].to_parquet(tmp_path / "rows.parquet")
-    of = sides([saved("nothing", knows_nothing)], [saved("nothing", knows_nothing)])
+    of = sides([saved("ham", says_ham)], [saved("ham", says_ham)])
     with pytest.raises(EvidenceError, match="it has no column for a model"):
         on_spark(tmp_path / "rows.parquet", policy("{id: id, label: y}"), of)
 
