@@ -73,16 +73,17 @@ class Started:
         """Whether Spark's Python workers serve one task after another."""
         return str(self.session.sparkContext.getConf().get("spark.python.worker.reuse", "true")).lower() == "true"
 
-    @property
-    def isolation(self) -> str:
-        """Where the models ran, for the record."""
+    def isolation(self, *, apart: bool) -> str:
+        """Where the models ran, for the record; ``apart`` in workers of their own, or in those that counted."""
         where = "on this machine" if self.local else "of the cluster"
         seeing = (
             "an environment without tokens"
             if self.local and self.scrubbed
             else "whatever environment and credentials these have"
         )
-        shared = "which models and counting share" if self.reused else "a fresh one for each task"
+        shared = "each of one model alone" if apart else "which models and counting share"
+        if not self.reused:
+            shared = "a fresh one for each task"
         return f"in Spark's Python workers {where}, {shared}, with {seeing}; no limits but Spark's own"
 
     @property

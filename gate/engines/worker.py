@@ -626,7 +626,7 @@ def load(path: str, sets: bool = False, options: Mapping[str, Any] | None = None
         setattr(sys.modules["mlflow.models.model"], "__mlflow_model__", None)  # noqa: B010  not in older ones
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        # What it requires the gate has compared; MLflow would look at every file that is installed, to say it again.
+        # MLflow would look at every file that is installed, to warn of what the gate compares itself (not on Spark).
         pyfunc = mlflow.pyfunc.load_model(path, suppress_warnings=True)
     for warning in caught:
         if warning.category.__name__ == "InconsistentVersionWarning":

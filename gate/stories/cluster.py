@@ -81,7 +81,7 @@ def open_cluster(
 
 
 class Cluster:
-    """A held-out set that Spark reads; ``batch_rows`` are known after :meth:`scored`."""
+    """A held-out set that Spark reads; ``batch_rows`` and ``isolation`` are known after :meth:`scored`."""
 
     remembered: tuple[str, ...] = ()
 
@@ -90,14 +90,15 @@ class Cluster:
         self.header: Table = frame.header
         self.batch_rows = 0
         self._notes: tuple[str, ...] = (NOTE,)
+        self._apart = False
 
     def start(self, candidates: int, incumbents: int) -> None:
         """Nothing starts early: the models run in Spark's workers."""
 
     @property
     def isolation(self) -> str:
-        """Where the models run, for the record."""
-        return self._started.isolation
+        """Where the models ran, for the record; known after :meth:`scored`."""
+        return self._started.isolation(apart=self._apart)
 
     @property
     def tools(self) -> dict[str, str]:
@@ -160,6 +161,7 @@ class Cluster:
                 sets=rules.task.kind == "multilabel",
                 env_manager=self._how.env_manager,
             )
+            self._apart = scorer.apart
             progress("loading the models", 0, None)
             infos = scorer.ask(self._frame.rows, but=rules.holdout.label, kept_back=held_out.not_features)
             progress("scoring and counting", 0, None)

@@ -601,7 +601,9 @@ def test_models_see_no_token_of_the_driver_and_nothing_that_they_print_is_on_std
     assert not any(secret in names for secret in (*SECRETS, "hunter2"))
     assert capfd.readouterr().out == ""
     assert os.environ["DRIVERS_TOKEN"] == "secret"
-    assert "an environment without tokens" in session.isolation
+    for apart, said in ((True, "each of one model alone"), (False, "which models and counting share")):
+        assert "an environment without tokens" in session.isolation(apart=apart)
+        assert said in session.isolation(apart=apart)
 
 
 def changed(small: Path, folder: Path, **columns: Callable[[pd.DataFrame], Value | Any]) -> Path:
