@@ -27,7 +27,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from typing import Any
@@ -108,7 +108,9 @@ class WithoutMatrix(Classification):
     """The same task, which keeps to itself what the incumbent said: there is no flip matrix then."""
 
     def outcomes(self, batch: Batch) -> Outcomes:
-        return replace(super().outcomes(batch), incumbent=None)
+        found = super().outcomes(batch)
+        object.__setattr__(found, "incumbent", None)  # as quick as if it had not been set
+        return found
 
 
 def table(of: Work, form: str, matrix: bool, samples: int) -> FlipTable:

@@ -177,7 +177,7 @@ def cells_and_bits(column: Codes | None, bits: NDArray[np.uint8]) -> NDArray[np.
 def count_by(column: Codes, bits: NDArray[np.uint8]) -> Cells:
     """Count units by the cell that ``column`` puts them in (-1: in none) and their three ``bits``."""
     cells = len(column.values)
-    if cells * 8 <= _NARROW and _without_gaps(column):
+    if _is_narrow(column):
         counted = np.bincount(_joined([column], bits), minlength=cells * 8)
     else:
         counted = np.bincount(_joined_with_gaps(column, bits), minlength=(cells + 1) * 8)[8:]
@@ -192,8 +192,13 @@ def count_by_output(
     Where the candidate is right its output is the label, so ``by_label`` (over the same values) has counted these
     units, and only the others are looked at.
     """
-    wrong = np.flatnonzero(~candidate_right)
-    cells = count_by(Codes(output.codes.take(wrong), by_label.values), bits.take(wrong))
+    values, wrong = by_label.values, ~candidate_right
+    if _is_narrow(output):
+        counted = np.bincount(_joined([output], bits).compress(wrong), minlength=len(values) * 8)
+        cells = Cells(values, _five(counted.reshape(len(values), 8)))
+    else:
+        units = np.flatnonzero(wrong)
+        cells = count_by(Codes(output.codes.take(units), values), bits.take(units))
     for right in CANDIDATE_RIGHT:
         cells.columns[:, right] = by_label.columns[:, right]
     return cells
@@ -215,6 +220,11 @@ def count_by_both(one: Codes, other: Codes, bits: NDArray[np.uint8]) -> tuple[Ce
     )
 
 
+def _is_narrow(column: Codes) -> bool:
+    """Whether :func:`_joined` may take a column: few cells, and every unit in one."""
+    return len(column.values) * 8 <= _NARROW and _without_gaps(column)
+
+
 def _without_gaps(column: Codes) -> bool:
     """Whether every unit is in a cell."""
     codes = column.codes
@@ -224,13 +234,19 @@ def _without_gaps(column: Codes) -> bool:
 
 def _joined(columns: Sequence[Codes], bits: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """The codes of columns without gaps and the bits as one number, which is below ``_NARROW``."""
-    joint = columns[0].codes.astype(np.uint16)
+    joint = _unsigned(columns[0])
     for column in columns[1:]:
-        joint *= np.uint16(len(column.values))
-        joint += column.codes.astype(np.uint16)
-    joint *= np.uint16(8)
+        joint = joint * np.uint16(len(column.values))
+        joint += _unsigned(column)
+    joint = joint * np.uint16(8)  # not in place: it may be the codes themselves
     joint += bits
     return joint
+
+
+def _unsigned(column: Codes) -> NDArray[np.uint16]:
+    """Codes without gaps in 16 bits, the very same where they have as many."""
+    codes = column.codes
+    return codes.view(np.uint16) if codes.dtype.itemsize == 2 else codes.astype(np.uint16)
 
 
 def _joined_with_gaps(column: Codes, bits: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -170,8 +170,8 @@ def merge(tables: Sequence[FlipTable]) -> FlipTable:
     >>> merge([]).overall.n
     0
     """
-    if not tables:
-        return FlipTable()
+    if len(tables) < 2:
+        return tables[0] if tables else FlipTable()
     _check_alike(tables)
     # A table that counted nothing changes nothing, not even how many samples are kept.
     keep = min(table.keep for table in [t for t in tables if t.overall.n] or tables)

@@ -132,8 +132,11 @@ class Counting:
         if not len(batch):
             return None
         outcomes = self._task.outcomes(batch)
-        part = count(pressing(outcomes, batch, self._policy), seed=self._seed, keep=self._samples)
-        self._total.add(replace(part, samples=self._kept.of(part.samples)))
+        if self._samples:
+            part = count(pressing(outcomes, batch, self._policy), seed=self._seed, keep=self._samples)
+            self._total.add(replace(part, samples=self._kept.of(part.samples)))
+        else:
+            self._total.add(count(outcomes, seed=self._seed, keep=0))
         for number, answers in enumerate(batch.retrained if self._asked else ()):
             noise = _noise(self._task, replace(batch, candidate=answers), self._floors[number])
             self._ever_right[number] = self._ever_right.get(number, False) or bool(noise.candidate_right.any())
@@ -182,7 +185,8 @@ class _Sum:
     """A growing sum of flip tables, merged many at a time."""
 
     def __init__(self, keep: int) -> None:
-        self._parts = [FlipTable(keep=keep)]
+        self._keep = keep
+        self._parts: list[FlipTable] = []
 
     def add(self, part: FlipTable) -> None:
         self._parts.append(part)
@@ -190,4 +194,4 @@ class _Sum:
             self._parts = [merge(self._parts)]
 
     def table(self) -> FlipTable:
-        return merge(self._parts)
+        return merge(self._parts) if self._parts else FlipTable(keep=self._keep)

@@ -119,7 +119,8 @@ class Classification:
                 # An incumbent that is never right has nothing to lose: no flip would ever be negative.
                 values = self._vocabulary.values
                 _share_a_value("incumbent", labels, {typed(values[code]) for code in self._incumbent_outputs})
-        return settled(table, {BY_CLASS: self._classes.declared or ()})
+        rising = self._vocabulary.so_far if self._vocabulary.rising else ()
+        return settled(table, {BY_CLASS: self._classes.declared or ()}, rising)
 
     def noticed(self) -> tuple[Value, ...]:
         """What :meth:`finish` looks at beside the table: the incumbent's outputs where it was never right in it."""

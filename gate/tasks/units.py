@@ -98,13 +98,22 @@ def in_order(value: Value) -> tuple[int, object]:
     return (2, value) if isinstance(value, (int, float)) else (3, value)
 
 
-def settled(table: FlipTable, declared: dict[str, tuple[Value, ...]] | None = None) -> FlipTable:
+def settled(
+    table: FlipTable, declared: dict[str, tuple[Value, ...]] | None = None, rising: tuple[Value, ...] = ()
+) -> FlipTable:
     """The table with the cells of each dimension in the order of their values, those without rows dropped.
 
-    ``declared`` names values that stay though they have no row: dimension -> values.
+    ``declared`` names values that stay though they have no row: dimension -> values. ``rising`` are values that are
+    known to be in order.
     """
     kept = {name: {(type(value), value) for value in values} for name, values in (declared or {}).items()}
-    return replace(table, cells={name: _settled(cells, kept.get(name, set())) for name, cells in table.cells.items()})
+    lists = {id(cells.values): cells.values for cells in table.cells.values()}  # classes and outputs mostly share one
+    ordered = {key: values is rising or _are_in_order(values) for key, values in lists.items()}
+    cells = {
+        name: _settled(cells, kept.get(name, set()), ordered[id(cells.values)]) for name, cells in table.cells.items()
+    }
+    same = all(cells[name] is before for name, before in table.cells.items())
+    return table if same else replace(table, cells=cells)
 
 
 def _are_in_order(values: tuple[Value, ...]) -> bool:
@@ -112,9 +121,9 @@ def _are_in_order(values: tuple[Value, ...]) -> bool:
     return len(set(map(type, values))) == 1 and sorted(values) == list(values)  # type: ignore[type-var]
 
 
-def _settled(cells: Cells, declared: set[tuple[type, Value]]) -> Cells:
+def _settled(cells: Cells, declared: set[tuple[type, Value]], ordered: bool) -> Cells:
     rows = np.asarray(cells.columns.any(axis=1))
-    if rows.all() and _are_in_order(cells.values):
+    if ordered and rows.all():
         return cells
     kept = [i for i, value in enumerate(cells.values) if rows[i] or (type(value), value) in declared]
     kept.sort(key=lambda i: in_order(cells.values[i]))

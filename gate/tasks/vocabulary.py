@@ -54,6 +54,11 @@ class Vocabulary:
             self._so_far = tuple(self.values)
         return self._so_far
 
+    @property
+    def rising(self) -> bool:
+        """Whether the values are known to rise, without a look at them: an integer and those that follow it."""
+        return self._row == len(self.values)
+
     def code(self, value: Value) -> int:
         """The code of one value, a new one if it was never seen; NaN is coded as None."""
         if _is_small(value):
@@ -120,7 +125,9 @@ class Vocabulary:
         self.values.extend(new.tolist())
         if self._row == first:
             self._lowest = self._lowest if first else int(new[0])
-            self._row += int(np.argmin(np.append(new - self._lowest == codes, False)))
+            ends = (int(new[0]) - self._lowest, int(new[-1]) - self._lowest)
+            whole = ends == (first, first + len(new) - 1)  # nothing is left out
+            self._row += len(new) if whole else int(np.argmin(np.append(new - self._lowest == codes, False)))
 
     def _make_room(self, largest: int) -> None:
         if largest >= len(self._direct):
@@ -156,7 +163,8 @@ def _seen(numbers: NDArray[np.int64], largest: int) -> NDArray[np.bool_]:
     """Which of the numbers from 0 to the largest there are; mostly the first few rows have all of them."""
     seen = np.zeros(largest + 1, dtype=np.bool_)
     seen[numbers[: max(_SOME, 12 * len(seen))]] = True
-    if not seen[int(numbers.min()) :].all():
+    first = int(seen.argmax())
+    if not seen[first:].all() or (first and int(numbers.min()) < first):
         seen[numbers] = True
     return seen
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gate.core.flips import FlipTable
 from gate.errors import EvidenceError
@@ -133,3 +135,17 @@ def test_codes_are_as_wide_as_the_number_of_values_asks_for(values):
     vocabulary = Vocabulary()
     assert np.array_equal(vocabulary.encode(pa.array(np.arange(values))).codes, np.arange(values))
     assert np.array_equal(vocabulary.encode(pa.array(np.arange(values)[::-1])).codes, np.arange(values)[::-1])
+
+
+@given(st.lists(st.lists(st.integers(0, 40), min_size=1), min_size=1, max_size=4))
+def test_values_said_to_rise_do_and_codes_stand_for_their_values(batches: list[list[int]]) -> None:
+    vocabulary = Vocabulary()
+    for batch in batches:
+        codes = vocabulary.encode(pa.array(batch)).codes
+        assert [vocabulary.values[code] for code in codes] == batch
+        if vocabulary.rising:
+            assert vocabulary.values == sorted(set(vocabulary.values))
+    first, second = Vocabulary([5]), Vocabulary([5])
+    first.encode(pa.array([3, 7]))  # as many as are between, and not those
+    second.encode(pa.array([6, 7]))
+    assert (first.rising, second.rising) == (False, True)
