@@ -52,7 +52,7 @@ def tally(lines: Iterable[str]) -> dict[str, Counter[str]]:
 def _kind(stack: str) -> str:
     """Whose process it is, by its command, which py-spy puts before the frames, and else by what it runs."""
     command = stack.split(";", 1)[0] if stack.startswith("process ") else ""
-    if "worker.py" in command or "engines/worker.py" in stack:
+    if "in_worker/__main__.py" in stack or "engines/in_worker/serving.py" in stack:
         return MODEL
     return GATE if "gate/cli" in stack or "gate" in command else OTHER
 

@@ -26,7 +26,8 @@ import numpy as np
 import pyarrow as pa
 from machine import record
 
-from gate.engines import worker as wire
+from gate.engines.in_worker.frames import from_ipc, ipc_size, to_ipc, write_ipc
+from gate.engines.in_worker.serving import mapped, read_exactly
 from gate.engines.shared import Piece
 
 Way = Callable[[list[socket.socket], pa.RecordBatch], None]
@@ -39,24 +40,24 @@ def child(channel: socket.socket) -> None:
     pieces: dict[int, pa.Buffer] = {}
     while True:
         header = bytearray(FRAME.size)
-        came = wire.read_exactly(channel, memoryview(header))
+        came = read_exactly(channel, memoryview(header))
         length, size, number = FRAME.unpack(bytes(header))
         if not length:
             os._exit(0)
         if came:
-            pieces[number] = wire.mapped(came[0], size)
+            pieces[number] = mapped(came[0], size)
         if size:
             payload = pieces[number]
         else:
             payload = pa.allocate_buffer(length)
-            wire.read_exactly(channel, memoryview(payload).cast("B"))
-        batch = wire.from_ipc(payload)
+            read_exactly(channel, memoryview(payload).cast("B"))
+        batch = from_ipc(payload)
         total = sum(float(column.to_numpy().sum()) for column in batch.columns)
         channel.sendall(struct.pack("<d", total))
 
 
 def through_pipes(channels: list[socket.socket], batch: pa.RecordBatch) -> None:
-    payload = wire.to_ipc(batch)
+    payload = to_ipc(batch)
 
     def send(channel: socket.socket) -> None:
         channel.sendall(FRAME.pack(payload.size, 0, 0))
@@ -78,11 +79,11 @@ class ThroughMemory:
         self.sent: set[tuple[socket.socket, int]] = set()
 
     def __call__(self, channels: list[socket.socket], batch: pa.RecordBatch) -> None:
-        length = wire.ipc_size(batch)
+        length = ipc_size(batch)
         if len(self.pieces) < 3 or not self.again:
             self.pieces.append(Piece(length))
         piece = self.pieces.pop(0)
-        wire.write_ipc(batch, pa.FixedSizeBufferWriter(piece.buffer))
+        write_ipc(batch, pa.FixedSizeBufferWriter(piece.buffer))
         for channel in channels:
             frame = FRAME.pack(length, piece.size, piece.number)
             if (channel, piece.number) in self.sent:
@@ -147,7 +148,7 @@ def main() -> None:
         pa.RecordBatch.from_arrays([pa.array(random.normal(size=given.rows)) for _ in names], names=names)
         for _ in range(4)
     ]
-    size = wire.ipc_size(batches[0]) / (1 << 20)
+    size = ipc_size(batches[0]) / (1 << 20)
     print(f"{given.rows:,} rows x {given.columns} doubles: {size:.1f} MiB a batch, two processes")
     ways: dict[str, Way] = {"pipes": through_pipes, "anew": ThroughMemory(False), "again": ThroughMemory(True)}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}

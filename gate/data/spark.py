@@ -6,6 +6,7 @@ Together with ``gate.engines.spark`` the only place that imports pyspark.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _FORMATS = {
 _OPTIONS: Mapping[str, Mapping[str, str]] = {"csv": {"header": "true", "inferSchema": "true"}}
 _ONE_WORD = "boolean", "tinyint", "smallint", "int", "bigint", "float", "double", "date", "timestamp", "timestamp_ntz"
 _SHOWN = 5
+_UNKNOWN_FORMAT = re.compile(r"Failed to find (?:the )?data source: ([\w.]+?)\.? ")
 _MOMENT = "yyyy-MM-dd'T'HH:mm:ss.SSSSSS"  # as fine as Spark keeps it
 _AS_TEXT = {
     "ignoreNullFields": "false",
@@ -112,6 +114,10 @@ def spark_errors(where: str) -> Iterator[None]:
     except AnalysisException as error:
         raise UsageError(_first_line(error), where=where, hint="check the table's name, or the path") from error
     except (PySparkException, Py4JError) as error:
+        unknown = _UNKNOWN_FORMAT.search(str(error))
+        if unknown is not None:
+            hint = "put its package among Spark's (spark.jars.packages, spark.jars), or register a source in Python"
+            raise UsageError(f"Spark does not know the format {unknown.group(1)!r}", where=where, hint=hint) from error
         raise EvidenceError(_first_line(error), where=where) from error
 
 

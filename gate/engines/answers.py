@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from gate.engines import worker as wire
 from gate.engines.environment import presentable
+from gate.engines.in_worker.arrow_types import FLOATS, is_list, is_text
+from gate.engines.in_worker.frames import LARGEST_FRAME
 from gate.engines.question import Question
 from gate.errors import EvidenceError, Problem
 from gate.tasks.batch import Answers
@@ -161,7 +162,7 @@ def largest_answer(rows: int) -> int:
     >>> largest_answer(4) == (1 << 20) + 4 * BYTES_A_ROW
     True
     """
-    return min(wire.LARGEST_FRAME, (1 << 20) + rows * BYTES_A_ROW)
+    return min(LARGEST_FRAME, (1 << 20) + rows * BYTES_A_ROW)
 
 
 def from_batch(batch: pa.RecordBatch, rows: int, role: str) -> Answers:
@@ -176,8 +177,8 @@ def from_batch(batch: pa.RecordBatch, rows: int, role: str) -> Answers:
     values = batch.column(0)
     if len(values) != rows:
         raise model_error(role, f"answered {len(values)} rows for {rows}: the wrong number of rows")
-    kind = values.type.value_type if wire.is_list(values.type) else values.type
-    numbers = pa.types.is_integer(kind) or pa.types.is_boolean(kind) or kind in wire.FLOATS
+    kind = values.type.value_type if is_list(values.type) else values.type
+    numbers = pa.types.is_integer(kind) or pa.types.is_boolean(kind) or kind in FLOATS
     texts = kind == pa.string() and not pa.types.is_fixed_size_list(values.type)
     nothing = kind == pa.null() and pa.types.is_list(values.type)  # sets that are all empty
     if not (numbers or texts or nothing):
@@ -203,10 +204,10 @@ def form(answers: Answers) -> tuple[str, int, tuple[str, ...] | None]:
     ('lists of text', 0, None)
     """
     kind = answers.values.type
-    listed = wire.is_list(kind)
+    listed = is_list(kind)
     if listed:
         kind = kind.value_type
-    family = "text" if wire.is_text(kind) else "truth values" if pa.types.is_boolean(kind) else "numbers"
+    family = "text" if is_text(kind) else "truth values" if pa.types.is_boolean(kind) else "numbers"
     return f"lists of {family}" if listed and answers.width is None else family, answers.width or 0, answers.names
 
 
@@ -223,7 +224,7 @@ class SameForm:
         A batch of nothing but empty lists goes with lists of any kind, and decides nothing.
         """
         kind = answers.values.type
-        nothing = wire.is_list(kind) and pa.types.is_null(kind.value_type)
+        nothing = is_list(kind) and pa.types.is_null(kind.value_type)
         if nothing and (self.first is None or form(self.first)[0].startswith("lists")):
             return
         if self.first is None:

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gate.engines import worker as wire
 from gate.engines.answers import Model, model_error
+from gate.engines.in_worker.arrow_types import is_list, is_number
 from gate.engines.question import Question
 from gate.errors import EvidenceError
 from gate.tasks.batch import Answers
@@ -151,7 +151,7 @@ def grouped(answers: pa.Array, most: int) -> NDArray[np.int64]:
     numbers = matrix(answers)
     if numbers is not None and numbers.shape[1] > 1:
         return np.asarray(np.where(np.isnan(numbers), -np.inf, numbers).argmax(axis=1), dtype=np.int64)
-    if numbers is None and not wire.is_list(answers.type):
+    if numbers is None and not is_list(answers.type):
         codes = answers.dictionary_encode().indices.fill_null(-1)
         return np.asarray(codes.to_numpy(zero_copy_only=False), dtype=np.int64)
     if numbers is None:
@@ -232,7 +232,7 @@ def matrix(values: pa.Array) -> NDArray[Any] | None:
     width = 1
     if pa.types.is_fixed_size_list(values.type):
         width, values = values.type.list_size, values.flatten()
-    if values.null_count or not wire.is_number(values.type):
+    if values.null_count or not is_number(values.type):
         return None
     return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(-1, width)
 

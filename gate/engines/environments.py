@@ -31,7 +31,7 @@ from gate.errors import EvidenceError, Problem, UsageError, did_you_mean
 MANAGERS = ("local", *INSTALLERS)
 KEEP = 8
 FORMAT = 1  # counts up where an environment that was built before would not do any more
-NEEDS = ("mlflow", "numpy", "pandas", "pyarrow>=16")  # of gate/engines/worker.py, which runs in there
+NEEDS = ("mlflow", "numpy", "pandas", "pyarrow>=16")  # of gate/engines/in_worker, which runs in there
 OLDEST_PYTHON = (3, 10)  # for the same file
 MARKER = "gate-environment.json"
 WAIT_SECONDS = 0.2

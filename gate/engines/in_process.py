@@ -16,8 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gate.engines import worker as wire
 from gate.engines.answers import ModelInfo, from_batch, model_error
+from gate.engines.in_worker.failures import failure
+from gate.engines.in_worker.loaded import LoadedModel, load
+from gate.engines.in_worker.predicting import predict
 from gate.engines.question import Question
 from gate.errors import EvidenceError
 from gate.tasks.batch import Answers
@@ -50,7 +52,7 @@ class InProcess:
         self._sets = False
         self._options: Mapping[str, Any] = {}
         self._asked: deque[Question] = deque()
-        self._model: wire.LoadedModel | None = None
+        self._model: LoadedModel | None = None
 
     @classmethod
     def start(cls, role: str, **_: Any) -> InProcess:
@@ -74,7 +76,7 @@ class InProcess:
         model, batch = self._loaded(), self._asked.popleft().batch
         try:
             with off_stdout():
-                answered = wire.predict(model, batch)
+                answered = predict(model, batch)
         except (Exception, SystemExit) as error:
             raise self._failed("predict", error) from error
         return from_batch(answered, rows, self.role)
@@ -98,17 +100,17 @@ class InProcess:
     ) -> None:
         self.close()
 
-    def _loaded(self) -> wire.LoadedModel:
+    def _loaded(self) -> LoadedModel:
         if self._model is None:
             try:
                 with off_stdout():
-                    self._model = wire.load(str(self._model_dir), self._sets, self._options)
+                    self._model = load(str(self._model_dir), self._sets, self._options)
             except (Exception, SystemExit) as error:
                 raise self._failed("loading it", error) from error
         return self._model
 
     def _failed(self, stage: str, error: BaseException) -> EvidenceError:
-        told = wire.failure(stage, error)
+        told = failure(stage, error)
         return model_error(self.role, **told)
 
 

@@ -107,6 +107,15 @@ def uv_command(environment: Mapping[str, str]) -> list[str]:
     )
 
 
+def with_uv(environment: Mapping[str, str]) -> str:
+    """The PATH of ``environment`` with the folder of the uv of :func:`uv_command`, for others who look for it there."""
+    if len(uv_command(environment)) == 1:
+        return environment["PATH"]
+    from uv import find_uv_bin
+
+    return os.pathsep.join(filter(None, (os.path.dirname(find_uv_bin()), environment.get("PATH"))))
+
+
 def installer_environment(parent: Mapping[str, str]) -> dict[str, str]:
     """The environment of an installer: the user's settings of indexes, proxies and caches, by an allow-list.
 

@@ -23,15 +23,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from gate.engines import worker as wire
 from gate.engines.answers import LARGEST_JSON, ModelInfo, document, from_batch, largest_answer, model_error
 from gate.engines.environment import worker_environment
+from gate.engines.in_worker import frames
 from gate.engines.limits import MemoryWatch, end, in_words
 from gate.engines.question import Question
 from gate.engines.shared import Piece
 from gate.errors import EvidenceError
 from gate.tasks.batch import Answers
 
+PROGRAM = Path(__file__).resolve().parent / "in_worker" / "__main__.py"
 SOCKET_BYTES = 1 << 20
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 5.0
@@ -137,7 +138,7 @@ class Worker:
             launcher.append("--network")
         if threading.current_thread() is threading.main_thread():  # the system's word for it is the end of a thread
             launcher.append("--die-with-parent")
-        program = [*launcher, str(python or sys.executable), "-I", "-B", str(Path(wire.__file__).resolve())]
+        program = [*launcher, str(python or sys.executable), "-I", "-B", str(PROGRAM)]
         try:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
             with open(log, "wb") as output:
@@ -177,18 +178,18 @@ class Worker:
     def load(self, model_dir: Path, sets: bool = False, options: Mapping[str, Any] | None = None) -> None:
         """Tell it which model to load, and whether it may answer with sets; :meth:`ready` waits for it.
 
-        ``options["torch"]`` is for PyTorch models: the device, and what else ``torch_worker.py`` knows of.
+        ``options["torch"]`` is for PyTorch models: the device, and what else ``in_worker.torch_models`` knows of.
         """
         if self.total_timeout is not None:
             self._ends_at = time.monotonic() + self.total_timeout
         asked = {"model": str(Path(model_dir).resolve()), "role": self.role, "sets": sets}
-        self._send(wire.LOAD, json.dumps({**asked, "options": dict(options or {})}).encode())
+        self._send(frames.LOAD, json.dumps({**asked, "options": dict(options or {})}).encode())
 
     def ready(self) -> ModelInfo:
         """Wait until the model is loaded; what it says of itself. A second call gives the same at once."""
         with self._hearing:
             if self._info is None:
-                told = self._document(self._receive(wire.READY, "while it loaded"))
+                told = self._document(self._receive(frames.READY, "while it loaded"))
                 try:
                     self._info = ModelInfo.from_json(self.role, told)
                 except ValueError as error:
@@ -204,20 +205,20 @@ class Worker:
         if isinstance(payload, Piece):
             self._send_shared(payload, size)
         else:
-            self._send(wire.BATCH, payload)
+            self._send(frames.BATCH, payload)
 
     def reply(self, rows: int) -> Answers:
         """Wait for the answers to the oldest question that is unanswered, which has ``rows`` rows."""
-        payload = self._receive(wire.ANSWER, "while it answered a batch", largest_answer(rows))
+        payload = self._receive(frames.ANSWER, "while it answered a batch", largest_answer(rows))
         try:
-            return from_batch(wire.from_ipc(payload), rows, self.role)
+            return from_batch(frames.from_ipc(payload), rows, self.role)
         except (pa.ArrowException, StopIteration, ValueError, OSError, MemoryError) as error:
             raise self._failed(f"its answer cannot be read: {error}") from error
 
     def finish(self) -> None:
         """Say that no batch follows and wait for its word that it answered all. It cannot be asked again."""
-        self._send(wire.END, b"")
-        done = self._document(self._receive(wire.DONE, "at the end"))
+        self._send(frames.END, b"")
+        done = self._document(self._receive(frames.DONE, "at the end"))
         if done != {"batches": self._asked_batches, "rows": self._asked_rows}:
             raise self._failed(f"answered {done}, and was asked {self._asked_batches} batches, {self._asked_rows} rows")
         self._done = True
@@ -262,13 +263,13 @@ class Worker:
         """Write a frame. What a worker that is gone had to say, whoever waits for its answer finds out."""
         with self._sending, suppress(BrokenPipeError, ConnectionResetError):
             until = time.monotonic() + self.timeout
-            self._write(wire.HEADER.pack(wire.MAGIC, kind, memoryview(payload).nbytes), until)
+            self._write(frames.HEADER.pack(frames.MAGIC, kind, memoryview(payload).nbytes), until)
             self._write(payload, until)
 
     def _send_shared(self, piece: Piece, size: int) -> None:
         """Write a frame that says where in shared memory its batch is; a piece that is new to it is sent along."""
-        payload = wire.PLACE.pack(piece.number, piece.size, size)
-        frame = memoryview(wire.HEADER.pack(wire.MAGIC, wire.SHARED, len(payload)) + payload)
+        payload = frames.PLACE.pack(piece.number, piece.size, size)
+        frame = memoryview(frames.HEADER.pack(frames.MAGIC, frames.SHARED, len(payload)) + payload)
         with self._sending, suppress(BrokenPipeError, ConnectionResetError):
             until = time.monotonic() + self.timeout
             while piece.number not in self._shown and not self._killed:
@@ -292,17 +293,17 @@ class Worker:
         """Read the next frame, which must be of the kind ``expected`` and of at most ``most`` bytes."""
         with self._hearing:
             until = time.monotonic() + self.timeout
-            header = bytearray(wire.HEADER.size)
+            header = bytearray(frames.HEADER.size)
             self._read(memoryview(header), until, doing)
             try:
-                kind, length = wire.parse_header(bytes(header))
+                kind, length = frames.parse_header(bytes(header))
                 if length > (most if kind == expected else LARGEST_JSON):
                     raise self._failed(f"wrote {in_words(length)} {doing}: more than an answer may have")
                 payload = pa.allocate_buffer(length)
             except (ValueError, MemoryError) as error:
                 raise self._failed(NO_FRAME) from error
             self._read(memoryview(payload).cast("B"), until, doing)
-        if kind == wire.FAIL:
+        if kind == frames.FAIL:
             told = self._document(payload)
             found, hint, withheld = (str(told.get(key) or "") for key in ("found", "hint", "withheld"))
             raise self._failed(found, hint, withheld)

@@ -7,7 +7,7 @@ import weakref
 
 import pyarrow as pa
 
-from gate.engines import worker as wire
+from gate.engines.in_worker.frames import ipc_size, to_ipc, write_ipc
 from gate.engines.shared import Piece, SharedMemory
 
 
@@ -41,14 +41,14 @@ class Question:
         """The number of bytes of the Arrow IPC stream, and where they are."""
         with self._encoding:
             if self._encoded is None:
-                self._size = wire.ipc_size(self.batch)
+                self._size = ipc_size(self.batch)
                 self._encoded = self._written()
             return self._size, self._encoded
 
     def _written(self) -> Piece | pa.Buffer:
         piece = None if self._memory is None else self._memory.take(self._size)
         if piece is None or self._memory is None:
-            return wire.to_ipc(self.batch)
+            return to_ipc(self.batch)
         weakref.finalize(self, self._memory.give_back, piece)
-        wire.write_ipc(self.batch, pa.FixedSizeBufferWriter(piece.buffer))
+        write_ipc(self.batch, pa.FixedSizeBufferWriter(piece.buffer))
         return piece

@@ -19,8 +19,9 @@ from gate.data.digests import ContentDigest
 from gate.data.identity import UniqueIds
 from gate.data.tables import Table, open_table
 from gate.decisions.record import HoldoutRow, ModelRow, Promotable, Target
-from gate.engines import worker as wire
 from gate.engines.answers import from_batch, model_error
+from gate.engines.in_worker.answers import answer_batch
+from gate.engines.in_worker.failures import failure
 from gate.engines.local import InProcess, ModelInfo, Worker, network_left_on, score
 from gate.errors import EvidenceError, GateError, UsageError
 from gate.plugin.settings import Settings
@@ -43,9 +44,9 @@ def answers_of(model: Any, rows: Any, *, sets: bool) -> Answers:
     With ``sets`` it may answer each row with a list of labels.
     """
     try:
-        answered = wire.answer_batch(model.predict(rows), len(rows), sets)
+        answered = answer_batch(model.predict(rows), len(rows), sets)
     except Exception as error:
-        raise model_error("candidate", **wire.failure("predict", error)) from error
+        raise model_error("candidate", **failure("predict", error)) from error
     return from_batch(answered, len(rows), "candidate")
 
 

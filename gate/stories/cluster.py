@@ -21,8 +21,10 @@ from gate.data.spark import Frame, check_ids, column, digest_of, hashed, open_fr
 from gate.data.tables import Table
 from gate.decisions.record import Contract
 from gate.engines.answers import ModelInfo, SameForm
-from gate.engines.spark import Answering, Place, Scorer, Started, gathered, rows_at_once, spark_session, time_limit
-from gate.engines.spark_wire import from_text, to_text
+from gate.engines.spark.jobs import gathered, rows_at_once, time_limit
+from gate.engines.spark.models import Answering, Place, Scorer
+from gate.engines.spark.session import Started, spark_session
+from gate.engines.spark.wire import from_text, to_text
 from gate.errors import EvidenceError, GateError, Problem, UsageError
 from gate.policy.rules import Policy
 from gate.stories.asking import How
@@ -62,8 +64,8 @@ def open_cluster(
 ) -> Iterator[Cluster]:
     """A held-out set for Spark, read by the session that is active or by one that lives as long as this block.
 
-    ``data`` is what :func:`gate.data.spark.open_frame` takes, ``master`` what :func:`gate.engines.spark.spark_session`
-    does. UsageError where pyspark or Java are missing, and for options that only the local engine has.
+    ``data`` is what :func:`gate.data.spark.open_frame` takes, ``master`` what ``spark_session`` does. UsageError
+    where pyspark or Java are missing, and for options that only the local engine has.
 
     Example::
 

@@ -339,7 +339,7 @@ def test_signing_runs_no_model_and_imports_neither_mlflow_nor_torch(given: Given
 
 def test_no_key_is_read_where_models_run() -> None:
     code = (
-        "import sys, gate.stories.check, gate.stories.compare, gate.engines.worker, gate.engines.local\n"
+        "import sys, gate.stories.check, gate.stories.compare, gate.engines.in_worker.serving, gate.engines.local\n"
         "print('gate.decisions.keys' in sys.modules, 'securesystemslib' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -146,7 +146,7 @@ def test_a_profile_is_told_by_the_function_that_ran_in_each_kind_of_process(monk
         [
             'process 7:"python -m gate";run (gate/cli/app.py:9);count (/x/gate/core/flips.py:70) 12',
             'process 7:"python -m gate";run (gate/cli/app.py:9);_load (<frozen importlib._bootstrap>:1);a (a.py:1) 3',
-            'process 8:"python gate/engines/worker.py";main (gate/engines/worker.py:5);dot (/v/site-packages/n/a.py:2) 4',
+            'process 8:"python gate/engines/in_worker/__main__.py";main (gate/engines/in_worker/serving.py:5);dot (/v/site-packages/n/a.py:2) 4',
             "what is no stack",
         ]
     )

@@ -35,12 +35,14 @@ pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'mo
 if shutil.which("java") is None and not os.environ.get("JAVA_HOME"):
     pytest.skip("no Java is installed: apt-get install openjdk-17-jre-headless", allow_module_level=True)
 
+from gate.core.flips import BY_OUTPUT
 from gate.core.outcomes import Value
 from gate.data.spark import open_frame
 from gate.decisions.canonical import samples_to_bytes, to_bytes
 from gate.decisions.record import HoldoutRow, ModelRow
-from gate.engines import spark
-from gate.engines.spark import Started, spark_session
+from gate.engines.spark import jobs
+from gate.engines.spark import models as spark_models
+from gate.engines.spark.session import Started, spark_session
 from gate.errors import EvidenceError, GateError, UsageError
 from gate.policy.load import parse_policy
 from gate.policy.rules import Policy
@@ -120,6 +122,12 @@ def tells_names(rows: Any) -> Any:
     print("written by the model")
     told = " ".join(sorted(os.environ)) + " " + os.environ.get("MLFLOW_TRACKING_URI", "")
     return np.where(rows["x"] > 0, told, rows["old"])
+
+
+def tells_its_scikit_learn(rows: Any) -> Any:
+    import sklearn
+
+    return np.where(rows["x"] > 0, sklearn.__version__, rows["old"])
 
 
 def sets_of(column: str) -> Callable[[Any], Any]:
@@ -334,7 +342,7 @@ def test_sets_of_labels_probabilities_and_numbers_are_read_as_on_this_machine(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(spark, "_may_share", lambda kinds: not apart)
+    monkeypatch.setattr(spark_models, "_may_share", lambda kinds: not apart)
     frame = pd.read_parquet(small)
     made = np.random.default_rng(6)
     some = ["", "cat", "dog", "cat dog"]
@@ -501,7 +509,7 @@ def test_partitions_that_spark_tried_again_are_told(
     session: Started, small: Path, saved: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def tried_again(*given: Any, **named: Any) -> tuple[list[str], int]:
-        return spark.gathered(*given, **named)[0], 2
+        return jobs.gathered(*given, **named)[0], 2
 
     monkeypatch.setattr(story, "gathered", tried_again)
     of = sides([saved("new", looks_up("new"), TEXTS)], [saved("old", looks_up("old"), TEXTS)])
@@ -694,6 +702,85 @@ def test_tables_folders_csv_and_dataframes_are_read(session: Started, small: Pat
             schemas[str(source)] = cluster.header.schema.names
     assert schemas.pop(str(tmp_path / "rows.csv")) == ["id", "y"]
     assert {tuple(names) for names in schemas.values()} == {tuple(rows.columns)}
+
+
+def test_a_folder_with_a_delta_log_is_read_as_its_log_says(
+    session: Started, small: Path, saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A table of Delta, written by Delta's own library, with rows that are deleted.
+
+    Spark knows the format by the package that is among its jars; here, where there is none, by a source in Python.
+    """
+    deltalake = pytest.importorskip("deltalake", reason="Delta's library is not installed: pip install deltalake")
+    source = pytest.importorskip("pyspark.sql.datasource", reason="sources in Python came with Spark 4")
+    folder, frame = tmp_path / "rows", pd.read_parquet(small).drop(columns="day.of")
+    (tmp_path / "unknown" / "_delta_log").mkdir(parents=True)
+    with pytest.raises(UsageError, match="Spark does not know the format 'delta'"):
+        open_frame(session.session, tmp_path / "unknown")
+    deltalake.write_deltalake(folder, frame[:250])
+    deltalake.write_deltalake(folder, frame[250:], mode="append")
+    deltalake.DeltaTable(folder).delete("age > 60")
+    left = frame[frame["age"] <= 60]
+    assert len(list(folder.glob("*.parquet"))) > len(deltalake.DeltaTable(folder).file_uris())  # deleted ones lie there
+    left.to_parquet(tmp_path / "left.parquet", index=False)
+
+    kinds = session.session.read.parquet(str(tmp_path / "left.parquet")).schema
+
+    class Reader(source.DataSourceReader):  # type: ignore[misc,name-defined]  # of a module that may not be there
+        def __init__(self, path: str) -> None:
+            self.path = path
+
+        def read(self, partition: Any) -> Any:
+            from deltalake import DeltaTable
+
+            yield from DeltaTable(self.path).to_pyarrow_table().to_batches()
+
+    class Delta(source.DataSource):  # type: ignore[misc,name-defined]
+        @classmethod
+        def name(cls) -> str:
+            return "delta"
+
+        def schema(self) -> Any:
+            return kinds
+
+        def reader(self, schema: Any) -> Reader:
+            return Reader(self.options["path"].removeprefix("file:"))
+
+    session.session.dataSource.register(Delta)
+    of = sides([saved("new", looks_up("new"), TEXTS)], [saved("old", looks_up("old"), TEXTS)])
+    rules = policy("{id: id, label: y, slices: {region: {column: region}}}")
+    found, there = on_spark(folder, rules, of)
+    assert found.rows == len(left) < 400
+    assert there == on_this_machine(tmp_path / "left.parquet", rules, of)[1]
+    assert open_frame(session.session, f"spark:delta:{folder}").rows.count() == len(left)
+
+
+def test_models_that_need_two_scikit_learns_run_each_in_an_environment_of_its_own(
+    session: Started, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uv = pytest.importorskip("uv", reason="uv is not installed: pip install 'model-update-gate[uv]'")
+    folders = {}
+    for version in ("1.5.2", "1.7.2", "0.0.77"):
+        folders[version] = tmp_path / version
+        mlflow.pyfunc.save_model(
+            str(folders[version]),
+            python_model=Acts(tells_its_scikit_learn),
+            signature=ModelSignature(Schema([ColSpec("double", "x"), ColSpec("string", "old")])),
+            pip_requirements=[f"mlflow=={mlflow.__version__}", "cloudpickle", f"scikit-learn=={version}"],
+        )
+    # uv is where pip put it, beside this interpreter, and not in PATH
+    beside = os.path.dirname(uv.find_uv_bin())
+    places = [place for place in os.environ["PATH"].split(os.pathsep) if not Path(place, "uv").exists()]
+    assert beside not in places
+    monkeypatch.setenv("PATH", os.pathsep.join(places))
+    rules = policy("{id: id, label: y}", rules="rules:\n  - {id: few, rate: churn, at_most: 100%}\n")
+    with open_cluster(small, How(env_manager="uv")) as cluster:
+        found, _ = judged(cluster, rules, sides([folders["1.7.2"]], [folders["1.5.2"]]), samples=20)
+        table, above = found.counted[0].table, int((pd.read_parquet(small)["x"] > 0).sum())
+        assert (found.rows, table.overall.wrong_different) == (400, above) and above  # they agree on all other rows
+        assert "1.7.2" in table.cells[BY_OUTPUT].values and "1.5.2" not in table.cells[BY_OUTPUT].values
+        with pytest.raises(EvidenceError, match="candidate model, version 0: MLflow cannot make its environment"):
+            judged(cluster, rules, sides([folders["0.0.77"]], [folders["1.5.2"]]), samples=0)
 
 
 def test_options_of_the_local_engine_and_another_master_are_refused(session: Started, small: Path) -> None:

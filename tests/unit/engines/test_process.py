@@ -17,37 +17,36 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gate.engines import worker as wire
 from gate.engines.limits import family
 from gate.engines.local import score
 from gate.engines.process import Worker
 from gate.engines.question import Question
 from gate.errors import EvidenceError
 
-WORKER = Path(wire.__file__).resolve()
-PRELUDE = f"""
-import importlib.util, json, os, queue, signal, socket, subprocess, sys, threading, time
+PRELUDE = """
+import json, os, queue, signal, socket, subprocess, sys, threading, time
 import numpy as np
 import pyarrow as pa
 
-spec = importlib.util.spec_from_file_location("wire", {str(WORKER)!r})
-wire = sys.modules["wire"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(wire)
+from gate.engines.in_worker import frames as wire
+from gate.engines.in_worker.answers import answer_batch
+from gate.engines.in_worker.serving import read_frames
+
 out = int(sys.argv[2])
 for descriptor in (int(sys.argv[1]), out):
     os.set_inheritable(descriptor, False)
 frames = queue.Queue(maxsize=2)
 channel = socket.socket(fileno=int(sys.argv[1]))
-reader = threading.Thread(target=wire.read_frames, args=(channel, frames), daemon=True)
+reader = threading.Thread(target=read_frames, args=(channel, frames), daemon=True)
 
 def say(kind, payload):
     wire.write_frame(out, kind, payload)
 
 def ready():
-    say(wire.READY, b'{{"classes": null, "columns": null, "versions": {{}}}}')
+    say(wire.READY, b'{"classes": null, "columns": null, "versions": {}}')
 
 def answer(array):
-    say(wire.ANSWER, wire.to_ipc(wire.answer_batch(array, len(array))))
+    say(wire.ANSWER, wire.to_ipc(answer_batch(array, len(array))))
 """
 USUAL = "reader.start(); frames.get(); ready()\n"
 
@@ -63,7 +62,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Started
         program = tmp_path / "other.py"
         program.write_text(PRELUDE + textwrap.dedent(code))
         with monkeypatch.context() as patch:
-            patch.setattr(wire, "__file__", str(program))
+            patch.setattr("gate.engines.process.PROGRAM", program)
             workers.append(Worker.start("candidate", network=True, **{"timeout": 60.0, **limits}))  # type: ignore[arg-type]
         workers[-1].load(tmp_path)
         return workers[-1]
@@ -164,10 +163,10 @@ def test_a_process_that_stopped_itself_dies_with_the_gate(tmp_path: Path) -> Non
     starts = f"""
         import sys
         from pathlib import Path
-        from gate.engines import worker as wire
+        from gate.engines import process
         from gate.engines.process import Worker
 
-        wire.__file__ = {str(tmp_path / "other.py")!r}
+        process.PROGRAM = {str(tmp_path / "other.py")!r}
         worker = Worker.start("candidate")
         print(worker._process.pid, flush=True)
         worker.load(Path("/"))

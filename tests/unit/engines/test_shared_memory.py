@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gate.engines import worker as wire
+from gate.engines.in_worker.frames import from_ipc, ipc_size, write_ipc
+from gate.engines.in_worker.serving import mapped
 from gate.engines.question import Question
 from gate.engines.shared import Piece, SharedMemory
 
@@ -24,7 +25,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="memory files are Lin
 @linux
 def test_who_is_handed_the_memory_can_read_it_and_in_no_way_write() -> None:
     piece = Piece(100)
-    wire.write_ipc(BATCH.slice(0, 1), pa.FixedSizeBufferWriter(piece.buffer))
+    write_ipc(BATCH.slice(0, 1), pa.FixedSizeBufferWriter(piece.buffer))
     theirs = os.dup(piece.descriptor)
     try:
         with pytest.raises(PermissionError):
@@ -38,8 +39,8 @@ def test_who_is_handed_the_memory_can_read_it_and_in_no_way_write() -> None:
             os.write(again, b"another batch")
         os.close(again)
     finally:
-        read = wire.mapped(theirs, piece.size)
-    assert wire.from_ipc(read).to_pydict() == {"x": [0.0]}
+        read = mapped(theirs, piece.size)
+    assert from_ipc(read).to_pydict() == {"x": [0.0]}
 
 
 @linux
@@ -86,8 +87,8 @@ def test_a_batch_that_does_not_fit_into_a_free_piece_gets_another_one() -> None:
     large = pa.record_batch({"x": np.arange(100_000.0)})
     question = Question(large, memory)
     size, piece = question.encoded()
-    assert isinstance(piece, Piece) and piece.size >= size == wire.ipc_size(large)
-    assert wire.from_ipc(piece.buffer).equals(large)
+    assert isinstance(piece, Piece) and piece.size >= size == ipc_size(large)
+    assert from_ipc(piece.buffer).equals(large)
 
 
 def test_without_such_memory_a_batch_is_encoded_once_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,4 +97,4 @@ def test_without_such_memory_a_batch_is_encoded_once_all_the_same(monkeypatch: p
     size, payload = question.encoded()
     assert isinstance(payload, pa.Buffer) and payload.size == size
     assert question.encoded()[1] is payload
-    assert wire.from_ipc(payload).equals(BATCH)
+    assert from_ipc(payload).equals(BATCH)

@@ -13,7 +13,7 @@ import pytest
 from gate.core.flipped import FlippedRow
 from gate.core.flips import FlipTable, count, merge
 from gate.core.outcomes import Codes, Confidence, Outcomes, Picture, Scores
-from gate.engines.spark_wire import from_text, to_text
+from gate.engines.spark.wire import from_text, to_text
 
 
 def table(seed: int, rows: int = 200) -> FlipTable:

@@ -1,12 +1,12 @@
-"""A model as Spark's Python workers run it: an MLflow model around another one, asked as ``worker.py`` asks it.
+"""A model as Spark's Python workers run it: an MLflow model around another one, asked as a worker asks it.
 
 ``mlflow.pyfunc.spark_udf`` turns whatever a model answers into the type that it was told: nothing becomes the text
 ``None``, rows in another order go unnoticed, whole numbers of some widths are dropped. So the model that it is given is
 this one. It loads the real one, casts its input, and refuses what its answer must not be, with the functions of the
 local engine; its own answers are of the one type that was found before.
 
-This file is copied beside ``worker.py`` into the folder that Spark distributes, as a package ``gate_model``, and stands
-alone like it: in an environment of the model's own there is no ``gate``.
+This package is copied into the folder that Spark distributes, as ``gate_model``: in an environment of the model's own
+there is no ``gate``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from . import worker
+from .answers import ONE_ANSWER
+from .arrow_types import is_list, is_text
+from .failures import Refusal, failure
+from .loaded import LoadedModel, load
+from .predicting import predict
 
 DATA = "asked"
 TOLD = "gate.json"
@@ -29,7 +33,7 @@ MODEL = "model"
 MARK = "gate-model-failed:"
 
 
-_LOADED: dict[str, worker.LoadedModel] = {}
+_LOADED: dict[str, LoadedModel] = {}
 """Models by check and role, for the tasks that come to this process later. All are of one check."""
 
 
@@ -57,10 +61,10 @@ class Asked:
                 self._model = self._mine()
                 if self._form is None:
                     return [self._about(batch)] * len(rows)
-                answer = worker.predict(self._model, batch)
+                answer = predict(self._model, batch)
             form = form_of(answer)
             if form != self._form and not (form["type"] == self._form["type"] == "sets"):
-                raise worker.Refusal(
+                raise Refusal(
                     f"answers {in_words(form)} after it answered {in_words(self._form)}",
                     "predict must return the same kind of answer for every batch",
                 )
@@ -68,7 +72,7 @@ class Asked:
         except (Exception, SystemExit) as error:  # noqa: BLE001  foreign code may raise anything
             raise self._failed("predict", error) from None
 
-    def _mine(self) -> worker.LoadedModel:
+    def _mine(self) -> LoadedModel:
         """The real model. MLflow keeps this object, and the process may have been another model's in between."""
         return _loaded(os.path.join(self._folder, MODEL), self._told)
 
@@ -91,15 +95,15 @@ class Asked:
         seen = [name for name in batch.schema.names if name in named or name not in self._kept_back]
         if self._label in named:  # whoever asked refuses it for that
             return json.dumps({"about": self._model.about, "form": None})
-        form = form_of(worker.predict(self._model, batch.select(seen)))
+        form = form_of(predict(self._model, batch.select(seen)))
         return json.dumps({"about": self._model.about, "form": form})
 
     def _failed(self, stage: str, error: BaseException) -> RuntimeError:
-        told = {"role": self._role, **worker.failure(stage, error)}
+        told = {"role": self._role, **failure(stage, error)}
         return RuntimeError(MARK + base64.b64encode(json.dumps(told).encode()).decode())
 
 
-def _loaded(folder: str, told: dict[str, Any]) -> worker.LoadedModel:
+def _loaded(folder: str, told: dict[str, Any]) -> LoadedModel:
     """The model in a folder, once for each process and check; where models run apart, with no other one beside it."""
     key = f"{told['check']}/{told['role']}"
     if key not in _LOADED:
@@ -107,7 +111,7 @@ def _loaded(folder: str, told: dict[str, Any]) -> worker.LoadedModel:
         if not stay or not all(other.startswith(stay) for other in _LOADED):
             _LOADED.clear()
             forget_code()
-        _LOADED[key] = worker.load(folder, bool(told["sets"]))
+        _LOADED[key] = load(folder, bool(told["sets"]))
     return _LOADED[key]
 
 
@@ -123,7 +127,7 @@ def forget_code() -> None:
 def form_of(answer: pa.RecordBatch) -> dict[str, Any]:
     """What a batch of answers is: its ``type`` for Spark, how many numbers a row has, and their names.
 
-    >>> form_of(worker.answer_batch(["ham", "spam"], 2))
+    >>> form_of(pa.record_batch([["ham", "spam"]], names=["answer"]))
     {'type': 'string', 'width': None, 'names': None}
     """
     kind = answer.column(0).type
@@ -131,11 +135,11 @@ def form_of(answer: pa.RecordBatch) -> dict[str, Any]:
     names = json.loads(metadata[b"names"]) if b"names" in metadata else None
     if pa.types.is_fixed_size_list(kind):
         return {"type": f"array<{_plain(kind.value_type)}>", "width": kind.list_size, "names": names}
-    return {"type": "sets" if worker.is_list(kind) else _plain(kind), "width": None, "names": names}
+    return {"type": "sets" if is_list(kind) else _plain(kind), "width": None, "names": names}
 
 
 def _plain(kind: pa.DataType) -> str:
-    if worker.is_text(kind):
+    if is_text(kind):
         return "string"
     if pa.types.is_boolean(kind):
         return "boolean"
@@ -152,7 +156,7 @@ def in_words(form: dict[str, Any]) -> str:
 
 
 def answers(values: pa.Array, kind: str) -> Any:
-    """Answers as MLflow passes them on unchanged. Raises :class:`worker.Refusal` for rows without an answer.
+    """Answers as MLflow passes them on unchanged. Raises :class:`Refusal` for rows without an answer.
 
     >>> answers(pa.array([["cat"], []]), "sets")
     ['["cat"]', '[]']
@@ -160,7 +164,7 @@ def answers(values: pa.Array, kind: str) -> Any:
     if kind == "sets":
         return [json.dumps(row) for row in values.to_pylist()]
     if values.null_count:
-        raise worker.Refusal(f"predict returned no answer for {values.null_count} rows", worker.ONE_ANSWER)
+        raise Refusal(f"predict returned no answer for {values.null_count} rows", ONE_ANSWER)
     import pandas as pd  # here, so that whoever only looks at this file brings nothing
 
     if kind.startswith("array"):
@@ -171,7 +175,7 @@ def answers(values: pa.Array, kind: str) -> Any:
     try:
         return pd.Series(values.cast(pa.int64() if kind == "long" else values.type).to_numpy(zero_copy_only=False))
     except pa.ArrowInvalid:
-        raise worker.Refusal("predict returned whole numbers beyond 64 bits", worker.ONE_ANSWER) from None
+        raise Refusal("predict returned whole numbers beyond 64 bits", ONE_ANSWER) from None
 
 
 def _load_pyfunc(path: str) -> Asked:

@@ -1,6 +1,6 @@
 """Plain PyTorch models in a worker: on the device that is asked for, without gradients, moved there once.
 
-``worker.py`` loads this file by its path, so it stands alone as that does: the standard library, NumPy and PyTorch.
+It is imported for models of PyTorch only, and imports PyTorch when it is given one.
 
 MLflow's wrapper around a model keeps its place: MLflow checks the input by the signature as always, and only the step
 from an array to an array is another one. On the CPU in float32 the answers are those of the wrapper, to the last byte.
@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from .failures import Refusal
+
 DTYPES = ("float32", "bf16")
 SMALLER = "score in smaller batches: --batch-rows"
 
@@ -31,14 +33,6 @@ class Options:
     device: str = "auto"
     dtype: str = "float32"
     compile: bool = False
-
-
-class Refusal(Exception):
-    """What this file finds wrong, as ``worker.py`` tells it to the gate: a sentence, and what to do about it."""
-
-    def __init__(self, found: str, hint: str = "") -> None:
-        super().__init__(found)
-        self.found, self.hint, self.withheld = found, hint, ""
 
 
 def open_torch(pyfunc: Any, options: Mapping[str, Any] | None = None) -> Runner | None:

@@ -19,7 +19,8 @@ import torch
 from mlflow.models import infer_signature
 from torch import nn
 
-from gate.engines.torch_worker import Refusal, Runner, open_torch
+from gate.engines.in_worker.failures import Refusal
+from gate.engines.in_worker.torch_models import Runner, open_torch
 
 ROWS = 33
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device on this machine")

@@ -12,10 +12,13 @@ import pytest
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from PIL import Image
 
-from gate.engines import worker
 from gate.engines.answers import SameForm
 from gate.engines.environment import presentable, worker_environment
-from gate.engines.worker import Refusal, answer_batch, frame, unnamed_tensor
+from gate.engines.in_worker.answers import answer_batch
+from gate.engines.in_worker.failures import Refusal
+from gate.engines.in_worker.features import frame
+from gate.engines.in_worker.frames import from_ipc, to_ipc
+from gate.engines.in_worker.tensors import unnamed_tensor
 from gate.errors import EvidenceError
 from gate.tasks.batch import Answers
 
@@ -146,7 +149,7 @@ def test_nan_is_a_score_and_not_a_missing_answer() -> None:
 
 def test_a_batch_survives_the_wire_also_from_the_middle_of_another() -> None:
     batch = pa.record_batch({"x": pa.array(["a", None, "c", "d"]), "y": [[1], [2, 3], [], [4]]}).slice(1, 2)
-    assert worker.from_ipc(worker.to_ipc(batch)).equals(batch)
+    assert from_ipc(to_ipc(batch)).equals(batch)
 
 
 @pytest.mark.parametrize(

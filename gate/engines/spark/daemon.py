@@ -16,7 +16,7 @@ ALL_NEED = ("mlflow.pyfunc", "mlflow.pyfunc.scoring_server.client", "mlflow.skle
 
 
 def main() -> None:
-    """Run as a module, by Spark: ``python -m gate.engines.spark_daemon``."""
+    """Run as a module, by Spark: ``python -m gate.engines.spark.daemon``."""
     from pyspark import daemon  # here, since whoever only looks for the variable's name may have no pyspark
 
     for name in (*ALL_NEED, *os.environ.get(AT_HAND, "").split()):
