@@ -77,7 +77,7 @@ class ClusteredCells:
 
 
 def count_clusters(
-    cluster: Codes, column: Codes | None, bits: NDArray[np.uint8], weight: Floats | None
+    cluster: Codes, column: Codes | None, bits: NDArray[np.uint16], weight: Floats | None
 ) -> ClusteredCells:
     """Count units by the cell of ``column`` (None: all in one), by cluster and by their three ``bits``.
 

@@ -150,31 +150,31 @@ class Cells:
 
 def bits_of(
     incumbent_right: NDArray[np.bool_], candidate_right: NDArray[np.bool_], same_output: NDArray[np.bool_]
-) -> NDArray[np.uint8]:
+) -> NDArray[np.uint16]:
     """Incumbent right, candidate right and same output as the three bits of one number, one for each unit.
 
     >>> bits_of(np.array([True, False]), np.array([False, True]), np.array([False, False])).tolist()
     [4, 2]
     """
-    # Doubled by adding: NumPy adds bytes many at a time, and shifts them one by one.
+    # Doubled by adding: NumPy adds bytes many at a time, and shifts them one by one. As wide as what they are added to.
     bits: NDArray[np.uint8] = incumbent_right.view(np.uint8) + incumbent_right.view(np.uint8)
     bits += candidate_right.view(np.uint8)
     bits += bits
     bits += same_output.view(np.uint8)
-    return bits
+    return bits.astype(np.uint16)
 
 
-def cells_and_bits(column: Codes | None, bits: NDArray[np.uint8]) -> NDArray[np.int64]:
+def cells_and_bits(column: Codes | None, bits: NDArray[np.uint16]) -> NDArray[np.int64]:
     """The position of each unit's cell times 8, plus its three bits, plus 8, so that "no cell" (-1) is below 8.
 
     ``column`` is None where all units are in one cell.
     """
     if column is None:
         return bits.astype(np.int64) + 8
-    return np.asarray(column.codes.astype(np.int64, copy=False) * 8 + (bits + np.uint8(8)))
+    return np.asarray(column.codes.astype(np.int64, copy=False) * 8 + (bits + np.uint16(8)))
 
 
-def count_by(column: Codes, bits: NDArray[np.uint8]) -> Cells:
+def count_by(column: Codes, bits: NDArray[np.uint16]) -> Cells:
     """Count units by the cell that ``column`` puts them in (-1: in none) and their three ``bits``."""
     cells = len(column.values)
     if _is_narrow(column):
@@ -185,7 +185,7 @@ def count_by(column: Codes, bits: NDArray[np.uint8]) -> Cells:
 
 
 def count_by_output(
-    output: Codes, by_label: Cells, candidate_right: NDArray[np.bool_], bits: NDArray[np.uint8]
+    output: Codes, by_label: Cells, candidate_right: NDArray[np.bool_], bits: NDArray[np.uint16]
 ) -> Cells:
     """What :func:`count_by` counts of the candidate's outputs, where an answer is right if and only if it is the label.
 
@@ -195,10 +195,13 @@ def count_by_output(
     values, wrong = by_label.values, ~candidate_right
     if _is_narrow(output):
         counted = np.bincount(_joined([output], bits).compress(wrong), minlength=len(values) * 8)
-        cells = Cells(values, _five(counted.reshape(len(values), 8)))
-    else:
-        units = np.flatnonzero(wrong)
-        cells = count_by(Codes(output.codes.take(units), values), bits.take(units))
+        different, same, *_, first_negative, negative, _, _ = counted.reshape(len(values), 8).T
+        five = by_label.columns.T.copy()
+        np.add(first_negative, negative, out=five[1])
+        five[3], five[4] = same, different
+        return Cells(values, five.T)
+    units = np.flatnonzero(wrong)
+    cells = count_by(Codes(output.codes.take(units), values), bits.take(units))
     for right in CANDIDATE_RIGHT:
         cells.columns[:, right] = by_label.columns[:, right]
     return cells
@@ -210,7 +213,7 @@ def few_enough(one: Codes, other: Codes) -> bool:
     return cells * 8 <= min(len(one.codes) // 8, _NARROW) and _without_gaps(one) and _without_gaps(other)
 
 
-def count_by_both(one: Codes, other: Codes, bits: NDArray[np.uint8]) -> tuple[Cells, Cells]:
+def count_by_both(one: Codes, other: Codes, bits: NDArray[np.uint16]) -> tuple[Cells, Cells]:
     """What :func:`count_by` counts of each of two columns that are :func:`few_enough`, in one look at the units."""
     shape = len(one.values), len(other.values), 8
     counted = np.bincount(_joined([one, other], bits), minlength=math.prod(shape)).reshape(shape)
@@ -232,7 +235,7 @@ def _without_gaps(column: Codes) -> bool:
     return int(unsigned.max(initial=0)) < len(column.values)
 
 
-def _joined(columns: Sequence[Codes], bits: NDArray[np.uint8]) -> NDArray[np.uint16]:
+def _joined(columns: Sequence[Codes], bits: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """The codes of columns without gaps and the bits as one number, which is below ``_NARROW``."""
     joint = _unsigned(columns[0])
     for column in columns[1:]:
@@ -249,11 +252,11 @@ def _unsigned(column: Codes) -> NDArray[np.uint16]:
     return codes.view(np.uint16) if codes.dtype.itemsize == 2 else codes.astype(np.uint16)
 
 
-def _joined_with_gaps(column: Codes, bits: NDArray[np.uint8]) -> NDArray[np.int64]:
+def _joined_with_gaps(column: Codes, bits: NDArray[np.uint16]) -> NDArray[np.int64]:
     """What :func:`cells_and_bits` gives, good until it is called again."""
     joint = _room(len(bits))
     np.left_shift(column.codes, 3, out=joint, dtype=np.int64)  # codes of narrow integers would overflow
-    joint += bits + np.uint8(8)
+    joint += bits + np.uint16(8)
     return joint
 
 

@@ -121,13 +121,13 @@ def _flipped(outcomes: Outcomes, keep: int) -> NDArray[np.intp]:
     return np.flatnonzero(outcomes.incumbent_right != outcomes.candidate_right)
 
 
-def _overall(by_class: Cells | None, bits: NDArray[np.uint8]) -> FlipCounts:
+def _overall(by_class: Cells | None, bits: NDArray[np.uint16]) -> FlipCounts:
     """All units, each of which is in one class where there are classes."""
     columns = np.bincount(bits, minlength=8) @ COLUMN_OF if by_class is None else by_class.columns.sum(axis=0)
     return FlipCounts.from_row(columns)
 
 
-def _cells(outcomes: Outcomes, columns: Mapping[str, Codes], bits: NDArray[np.uint8]) -> dict[str, Cells]:
+def _cells(outcomes: Outcomes, columns: Mapping[str, Codes], bits: NDArray[np.uint16]) -> dict[str, Cells]:
     label, output = outcomes.label, outcomes.candidate
     cells: dict[str, Cells] = {}
     if label is not None and output is not None:
@@ -149,7 +149,7 @@ def _dimensions(outcomes: Outcomes) -> dict[str, Codes]:
 
 
 def _beyond_counts(
-    outcomes: Outcomes, columns: Mapping[str, Codes | None], bits: NDArray[np.uint8]
+    outcomes: Outcomes, columns: Mapping[str, Codes | None], bits: NDArray[np.uint16]
 ) -> dict[str, Mapping[str, Any]]:
     """What clusters, weights and scores add to the counts, where there are any."""
     cluster, weight, scores = outcomes.cluster, outcomes.weight, outcomes.scores

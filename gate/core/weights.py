@@ -43,7 +43,7 @@ def check_weights(weight: Floats) -> None:
         raise ValueError(f"weight {weight[first]} at row {first}: weights must be finite and above 0")
 
 
-def count_weights(weight: Floats, column: Codes | None, bits: NDArray[np.uint8]) -> WeightedCells:
+def count_weights(weight: Floats, column: Codes | None, bits: NDArray[np.uint16]) -> WeightedCells:
     """Sum weights by the cell of ``column`` (None: all in one) and by the units' three ``bits``."""
     values = (None,) if column is None else tuple(column.values)
     joint = cells_and_bits(column, bits)
