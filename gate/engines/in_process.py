@@ -10,8 +10,8 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -58,6 +58,11 @@ class InProcess:
     def start(cls, role: str, **_: Any) -> InProcess:
         """Nothing starts, and no limit that a worker has applies."""
         return cls(role)
+
+    @classmethod
+    def start_several(cls, roles: Sequence[str], stack: ExitStack, **_: Any) -> list[InProcess]:
+        """One for each role; they end with ``stack``."""
+        return [stack.enter_context(cls.start(role)) for role in roles]
 
     def load(self, model_dir: Path, sets: bool = False, options: Mapping[str, Any] | None = None) -> None:
         """Remember which model to load, and whether it may answer with sets; :meth:`ready` loads it."""

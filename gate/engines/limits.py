@@ -122,6 +122,8 @@ def end(process: int, home: str = "", *, over: bool = False) -> None:
 
     Of one that is ``over``, and whose number may be another's by now, what is left is found by ``home`` and its group.
     """
+    if process <= 1:  # these numbers stand for everyone, for us, and for the first of all
+        raise ValueError(f"no process to end: {process}")
     if not over:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(process, signal.SIGSTOP)  # it starts nothing more meanwhile
@@ -141,13 +143,16 @@ def end(process: int, home: str = "", *, over: bool = False) -> None:
 class MemoryWatch:
     """Looks at the memory of a process and of all that it started, and calls ``exceeded`` once it is over ``limit``.
 
-    The process itself several times a second, its family every second; what they share counts for each.
+    The process itself, of the number that ``process`` gives, several times a second, its family every second; what they
+    share counts for each.
 
     RLIMIT_AS and RLIMIT_DATA count what a process has reserved, which for CUDA and PyTorch is many times what it uses;
     so the memory that is really there is watched. What comes and goes within some hundredths of a second is not seen.
     """
 
-    def __init__(self, process: int, limit: int, exceeded: Callable[[], object], home: str = "") -> None:
+    def __init__(
+        self, process: Callable[[], int | None], limit: int, exceeded: Callable[[], object], home: str = ""
+    ) -> None:
         self._process, self._limit, self._exceeded, self._home = process, limit, exceeded, home
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="gate watches memory", daemon=True)
@@ -163,9 +168,12 @@ class MemoryWatch:
         turn = 0
         while not self._over.wait(_SECONDS):
             turn += 1
-            taken = resident(self._process)
+            process = self._process()
+            if process is None:  # not there yet
+                continue
+            taken = resident(process)
             if turn % _TURNS == 0:
-                taken = sum(one.memory for one in family(self._process, self._home))
+                taken = sum(one.memory for one in family(process, self._home))
             if taken > self._limit:
                 self._exceeded()
                 return

@@ -1,0 +1,138 @@
+"""A cluster of Spark: a master and two workers, each a process of its own, and executors that share nothing with us.
+
+All of it on this machine, and as Spark's own scripts start it. The gate is run as a command, as in a pipeline.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.models import infer_signature
+from mlflow.pyfunc.model import PythonModel
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+
+pyspark = pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'model-update-gate[spark]'")
+if shutil.which("java") is None and not os.environ.get("JAVA_HOME"):
+    pytest.skip("no Java is installed: apt-get install openjdk-17-jre-headless", allow_module_level=True)
+
+HOME = Path(pyspark.__file__).parent
+HERE = {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_HOME": str(HOME), "PYSPARK_PYTHON": sys.executable}
+PATIENCE = 120.0
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the executors cannot import this file
+
+
+class Nearest(PythonModel):
+    """A model of one's own, which Spark runs in workers of its own: the digit with the nearest mean picture."""
+
+    def __init__(self, means: Any) -> None:
+        self.means = means
+
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # MLflow reads the hints
+        return np.linalg.norm(model_input.to_numpy()[:, None, :] - self.means[None], axis=2).argmin(axis=1)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a master with two workers."""
+    folder, port = tmp_path_factory.mktemp("cluster"), free_port()
+    address, environment = f"spark://127.0.0.1:{port}", {**os.environ, **HERE, "SPARK_WORKER_DIR": str(folder / "work")}
+    running = []
+
+    def start(name: str, *arguments: str) -> None:
+        words = [str(HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{name.lower()}.{name}", *arguments]
+        with open(folder / f"{name}-{len(running)}.log", "wb") as log:
+            running.append(subprocess.Popen(words, stdout=log, stderr=log, env=environment, start_new_session=True))
+
+    def said(text: str) -> int:
+        return sum(path.read_text(errors="replace").count(text) for path in folder.glob("*.log"))
+
+    def wait_for(text: str, times: int) -> None:
+        until = time.monotonic() + PATIENCE
+        while said(text) < times:
+            assert time.monotonic() < until, f"{text!r} {said(text)} times"
+            time.sleep(0.1)
+
+    try:
+        start("Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0")
+        wait_for("I have been elected leader", 1)
+        for _ in range(2):
+            start("Worker", "--host", "127.0.0.1", "--webui-port", "0", "-c", "1", "-m", "1g", address)
+        wait_for("Successfully registered with master", 2)
+        yield address
+    finally:
+        for process in running:
+            os.killpg(process.pid, 15)
+        for process in running:
+            process.wait(PATIENCE)
+
+
+def test_models_and_counts_cross_to_executors_and_back_with_the_verdict_of_this_machine(
+    master: str, tmp_path: Path
+) -> None:
+    pixels, labels = load_digits(return_X_y=True)
+    frame = pd.DataFrame(pixels, columns=[f"pixel_{i}" for i in range(64)])
+    store = f"sqlite:///{tmp_path}/registry.db"
+    means = np.stack([pixels[:600][labels[:600] == digit].mean(axis=0) for digit in range(10)])
+    program = {
+        "candidate": LogisticRegression(max_iter=200).fit(frame[:600], labels[:600]),
+        "incumbent": Nearest(means),
+    }
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(store)
+    try:
+        mlflow.set_experiment("digits")
+        with warnings.catch_warnings(), mlflow.start_run():
+            warnings.simplefilter("ignore")
+            told: dict[str, Any] = {"registered_model_name": "digits", "signature": infer_signature(frame, labels)}
+            mlflow.pyfunc.log_model(name="old", python_model=program["incumbent"], pip_requirements=[], **told)
+            mlflow.sklearn.log_model(
+                program["candidate"],
+                name="new",
+                pip_requirements=[],
+                serialization_format="cloudpickle",
+                **told,
+            )
+    finally:
+        mlflow.set_tracking_uri(before)
+    frame.assign(row=np.arange(len(frame)), digit=labels)[600:].to_parquet(tmp_path / "rows.parquet", index=False)
+    (tmp_path / "policy.yaml").write_text(
+        "version: 1\nname: digits\nholdout: {id: row, label: digit}\nrules: [{id: few, rate: nfr, at_most: 20%}]\n"
+    )
+
+    def checked(name: str, *options: str) -> dict[str, Any]:
+        words = [sys.executable, "-m", "gate", "check", "--model", "digits", "--candidate", "2", "--incumbent", "1"]
+        words += ["--data", "rows.parquet", "--policy", "policy.yaml", "--no-cache", "--report", f"json={name}"]
+        environment = {**os.environ, **HERE, "MLFLOW_TRACKING_URI": store}
+        ran = subprocess.run([*words, *options], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        found: dict[str, Any] = json.loads((tmp_path / name).read_text())
+        return found
+
+    there = checked("there.json", "--engine", "spark", "--spark-master", master)
+    here = checked("here.json")
+    assert there["verdict"] == here["verdict"] == "allow"
+    for part in ("cells", "counts", "findings", "flip_matrix", "rates"):
+        assert there[part] == here[part], part
+    assert "of the cluster, each of one model alone" in json.dumps(there)
