@@ -11,6 +11,8 @@ files; all of these in one session, on the same workers, in turns:
 - **pass**: all that the gate does from building its functions on, until the counts of both models are here: asking the
   models what they are (a job of its own), reading, both models, the digest of all rows, counting, adding. This has the
   limit;
+- **apart**: the same with each model in workers of its own, as models with code of their own run: rows cross to each
+  model, and once more to the count;
 - **ids**: the job that looks for ids that stand twice, which two bare passes do not do;
 - **whole**: ``gate.check`` in that session: the registry, fetching the models and their digests, ids, pass, judging. No
   contract, no run is logged.
@@ -106,6 +108,7 @@ def measured(master: str, folder: Path) -> dict[str, Any]:
     from pyspark.sql import functions as F  # noqa: N812
 
     from gate.data.spark import check_ids
+    from gate.engines.spark import models
     from gate.policy.load import parse_policy
     from gate.registry.refs import ModelRef
     from gate.stories import cluster as story
@@ -138,6 +141,14 @@ def measured(master: str, folder: Path) -> dict[str, Any]:
             finally:
                 story.check_ids = check_ids
 
+        def apart() -> Any:
+            together = models._may_share
+            models._may_share = lambda _: False
+            try:
+                return one_pass()
+            finally:
+                models._may_share = together
+
         def whole() -> Any:
             return check(
                 model=MODEL,
@@ -151,7 +162,13 @@ def measured(master: str, folder: Path) -> dict[str, Any]:
                 log_run=False,
             )
 
-        steps = {"bare": bare, "gate": one_pass, "ids": lambda: check_ids(cluster._frame, ["id"]), "whole": whole}
+        steps = {
+            "bare": bare,
+            "gate": one_pass,
+            "apart": apart,
+            "ids": lambda: check_ids(cluster._frame, ["id"]),
+            "whole": whole,
+        }
         found: dict[str, Any] = {name: [] for name in steps}
         answers = {}
         for _ in range(ROUNDS + 1):
@@ -159,7 +176,10 @@ def measured(master: str, folder: Path) -> dict[str, Any]:
                 start = time.perf_counter()
                 answers[name] = step()
                 found[name].append(time.perf_counter() - start)
-    counts = [answers["gate"].counted[0].table.overall, answers["whole"].decision.counts]
+    counts = [
+        *(answers[name].counted[0].table.overall for name in ("gate", "apart")),
+        answers["whole"].decision.counts,
+    ]
     found["counts"] = [
         [int(each.both_right), int(each.negative), int(each.positive), int(each.wrong_same + each.wrong_different)]
         for each in counts
@@ -171,10 +191,10 @@ def main(sizes: list[int]) -> None:
     """Print a row of the table for each master and size."""
     warnings.simplefilter("ignore")
     print(
-        "| master | rows | two bare passes, s | the gate's pass, s | ratio | µs of a core for a row | ids, s"
+        "| master | rows | two bare passes, s | the gate's pass, s | ratio | apart, s | µs of a core for a row | ids, s"
         " | whole check, s | cold: bare, pass, s |"
     )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| --- " * 10 + "|")
     kept = []
     for rows in sizes:
         with tempfile.TemporaryDirectory() as name:
@@ -190,7 +210,9 @@ def main(sizes: list[int]) -> None:
                 for counts in found["counts"]:
                     if counts != by_hand:
                         raise SystemExit(f"the counts are {counts}, and by hand {by_hand}")
-                bare, gate, ids, whole = (min(found[what][1:]) for what in ("bare", "gate", "ids", "whole"))
+                bare, gate, apart, ids, whole = (
+                    min(found[what][1:]) for what in ("bare", "gate", "apart", "ids", "whole")
+                )
                 cold = {f"cold_{what}_s": found[what][0] for what in ("bare", "gate")}
                 each = gate * cores / rows * 1e6
                 what = f"local[{cores}], {rows:,} rows x {COLUMNS}: the pass / two bare passes"
@@ -206,9 +228,11 @@ def main(sizes: list[int]) -> None:
                     **cold,
                 }
                 kept.append({"what": what, "value": gate / bare, "unit": "x", **limit, **more})
+                kept.append({"what": f"{what}, models apart", "value": apart / bare, "unit": "x", "apart_s": apart})
                 print(
-                    f"| `local[{cores}]` | {rows:,} | {bare:.1f} | {gate:.1f} | {gate / bare:.2f} | {each:.0f} |"
-                    f" {ids:.1f} | {whole:.1f} | {cold['cold_bare_s']:.1f}, {cold['cold_gate_s']:.1f} |",
+                    f"| `local[{cores}]` | {rows:,} | {bare:.1f} | {gate:.1f} | {gate / bare:.2f} |"
+                    f" {apart:.1f} | {each:.0f} | {ids:.1f} | {whole:.1f} |"
+                    f" {cold['cold_bare_s']:.1f}, {cold['cold_gate_s']:.1f} |",
                     flush=True,
                 )
     record("spark", kept, "pyspark", "mlflow", "scikit-learn")

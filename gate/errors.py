@@ -35,6 +35,7 @@ class ExitCode(IntEnum):
     CONFLICT = 13
     INTERNAL = 70
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 @dataclass(frozen=True)

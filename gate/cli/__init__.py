@@ -8,6 +8,13 @@ def main() -> None:
     # A short life, and a quarter of it would go into looking for garbage among the modules that are imported.
     gc.set_threshold(500_000, 10, 10)
 
-    from gate.cli.app import leave, run
+    import sys
 
+    from gate.cli.app import leave, run, tidy_when_terminated
+
+    tidy_when_terminated()
+    if "--in-process" in sys.argv:
+        from gate.cli.overseen import overseen
+
+        leave(overseen(run, leave))
     leave(run())

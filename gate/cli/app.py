@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -74,6 +75,21 @@ def gate() -> None:
     """A regression gate for model updates: it counts what an update breaks, and promotes only with evidence."""
 
 
+class Terminated(KeyboardInterrupt):
+    """Somebody wants this process to end; it tidies up first, as where somebody is at the terminal."""
+
+
+def tidy_when_terminated() -> None:
+    """Let SIGTERM end the command as Ctrl-C does: processes and temporary folders go with it."""
+
+    def handler(number: int, _: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
+        raise Terminated
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, handler)
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; nothing but 0 allows, whatever happens."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -90,9 +106,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         click.secho("Error: ", fg="red", nl=False, err=True)
         click.echo(str(error), err=True)
         return int(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
-        return int(ExitCode.INTERRUPTED)
+    except (KeyboardInterrupt, click.Abort) as error:
+        terminated = isinstance(error, Terminated) or isinstance(error.__cause__, Terminated)  # click makes an Abort
+        click.echo("terminated" if terminated else "interrupted", err=True)
+        return int(ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED)
     except (BrokenPipeError, SystemExit):
         # Whoever read our output has gone (click makes a SystemExit of that), or some library wanted to leave with a
         # code of its own: the result was not heard, so it does not count.

@@ -30,6 +30,7 @@ def wanted(reports: Sequence[str], several: Sequence[str] = ()) -> list[Wanted]:
 def show(judged: Judgement, form: str, reports: Sequence[Wanted], quiet: bool) -> int:
     """Write the result, and return the exit code of its verdict."""
     rendered(judged.decision, judged.samples, form, [report.of(judged.decision) for report in reports])
+    _tell_remembered(judged.remembered, quiet)
     return _told(judged, quiet)
 
 
@@ -44,14 +45,19 @@ def show_each(judged: Sequence[Judgement], form: str, reports: Sequence[Wanted],
     sys.stdout.flush()
     sys.stdout.buffer.write(FORMATS[form]([(one.decision, one.samples) for one in judged]))
     sys.stdout.flush()
+    remembered = dict.fromkeys(role for one in judged for role in one.remembered)
+    _tell_remembered(list(remembered), quiet)
     codes = [_told(one, quiet) for one in judged]
     return int(worst([one.decision for one in judged]).exit_code) or max(codes)
 
 
+def _tell_remembered(roles: Sequence[str], quiet: bool) -> None:
+    if roles and not quiet:
+        click.echo(f"answers known from before: {', '.join(roles)} (--no-cache asks again)", err=True)
+
+
 def _told(judged: Judgement, quiet: bool) -> int:
     """The exit code of a verdict; it is no 0 where the evidence could not be recorded."""
-    if judged.remembered and not quiet:
-        click.echo(f"answers known from before: {', '.join(judged.remembered)} (--no-cache asks again)", err=True)
     if judged.run_id and not quiet:
         click.echo(f"evidence: MLflow run {judged.run_id}", err=True)
     code = judged.decision.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -9,6 +10,18 @@ import click
 from gate.cli.options import together
 
 MANAGERS = ("local", "uv", "virtualenv")
+
+
+class Device(click.ParamType):
+    """A device of PyTorch's."""
+
+    name = "device"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As it is; a usage error for what is none."""
+        if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", str(value)):
+            self.fail(f"{value!r} is no device: auto, cpu, cuda, cuda:1, mps, xpu", param, ctx)
+        return str(value)
 
 
 class Size(click.ParamType):
@@ -60,7 +73,14 @@ models = together(
     click.option(
         "--allow-builds", is_flag=True, help="With --env-manager: let packages without a wheel run their build code."
     ),
-    click.option("--device", default="auto", show_default=True, help="For PyTorch models: auto, cpu, cuda, cuda:1."),
+    click.option(
+        "--device",
+        type=Device(),
+        metavar="NAME",
+        default="auto",
+        show_default=True,
+        help="For PyTorch models: auto, cpu, cuda, cuda:1.",
+    ),
     click.option(
         "--dtype",
         type=click.Choice(["float32", "bf16"]),

@@ -10,8 +10,8 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -58,11 +58,6 @@ class InProcess:
     def start(cls, role: str, **_: Any) -> InProcess:
         """Nothing starts, and no limit that a worker has applies."""
         return cls(role)
-
-    @classmethod
-    def start_several(cls, roles: Sequence[str], stack: ExitStack, **_: Any) -> list[InProcess]:
-        """One for each role; they end with ``stack``."""
-        return [stack.enter_context(cls.start(role)) for role in roles]
 
     def load(self, model_dir: Path, sets: bool = False, options: Mapping[str, Any] | None = None) -> None:
         """Remember which model to load, and whether it may answer with sets; :meth:`ready` loads it."""
@@ -143,6 +138,25 @@ def off_stdout() -> Iterator[None]:
                 if kept is not None:
                     os.dup2(kept, STDOUT)
                     os.close(kept)
+
+
+@contextmanager
+def output_to(log: Path) -> Iterator[None]:
+    """What this process and those that it starts write inside goes to a file, standard output and error alike."""
+    with REDIRECTING, open(log, "ab") as told:
+        flush()
+        kept = [os.dup(stream) for stream in (STDOUT, STDERR)]
+        for stream in (STDOUT, STDERR):
+            os.dup2(told.fileno(), stream)
+        try:
+            yield
+        finally:
+            try:
+                flush()
+            finally:
+                for stream, before in zip((STDOUT, STDERR), kept, strict=True):
+                    os.dup2(before, stream)
+                    os.close(before)
 
 
 def flush() -> None:

@@ -143,16 +143,13 @@ def end(process: int, home: str = "", *, over: bool = False) -> None:
 class MemoryWatch:
     """Looks at the memory of a process and of all that it started, and calls ``exceeded`` once it is over ``limit``.
 
-    The process itself, of the number that ``process`` gives, several times a second, its family every second; what they
-    share counts for each.
+    The process itself several times a second, its family every second; what they share counts for each.
 
     RLIMIT_AS and RLIMIT_DATA count what a process has reserved, which for CUDA and PyTorch is many times what it uses;
     so the memory that is really there is watched. What comes and goes within some hundredths of a second is not seen.
     """
 
-    def __init__(
-        self, process: Callable[[], int | None], limit: int, exceeded: Callable[[], object], home: str = ""
-    ) -> None:
+    def __init__(self, process: int, limit: int, exceeded: Callable[[], object], home: str = "") -> None:
         self._process, self._limit, self._exceeded, self._home = process, limit, exceeded, home
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="gate watches memory", daemon=True)
@@ -168,12 +165,9 @@ class MemoryWatch:
         turn = 0
         while not self._over.wait(_SECONDS):
             turn += 1
-            process = self._process()
-            if process is None:  # not there yet
-                continue
-            taken = resident(process)
+            taken = resident(self._process)
             if turn % _TURNS == 0:
-                taken = sum(one.memory for one in family(process, self._home))
+                taken = sum(one.memory for one in family(self._process, self._home))
             if taken > self._limit:
                 self._exceeded()
                 return

@@ -12,10 +12,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,9 +24,7 @@ from typing import Any
 import pyarrow as pa
 
 from gate.engines.answers import LARGEST_JSON, ModelInfo, document, from_batch, largest_answer, model_error
-from gate.engines.cradle import PROGRAM, UNPLUGGED, Cradle
 from gate.engines.environment import worker_environment
-from gate.engines.fork_server import Forked, ForkServer
 from gate.engines.in_worker import frames
 from gate.engines.limits import MemoryWatch, end, in_words
 from gate.engines.question import Question
@@ -33,10 +32,11 @@ from gate.engines.shared import Piece
 from gate.errors import EvidenceError
 from gate.tasks.batch import Answers
 
+PROGRAM = Path(__file__).resolve().parent / "in_worker" / "__main__.py"
+SOCKET_BYTES = 1 << 20
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 5.0
 LOG_LINES = 6
-LOG_BYTES = 1 << 14
 SENT = "while it was sent a batch"
 NO_FRAME = "wrote something into its answers that is none"
 
@@ -61,8 +61,11 @@ class Worker:
     def __init__(
         self,
         role: str,
-        process: subprocess.Popen[bytes] | Forked,
-        cradle: Cradle,
+        process: subprocess.Popen[bytes],
+        channel: socket.socket,
+        fd_in: int,
+        log: Path,
+        scratch: Any,
         *,
         timeout: float,
         total_timeout: float | None = None,
@@ -70,16 +73,16 @@ class Worker:
         network_asked: bool = False,
     ) -> None:
         self.role = role
-        self.log = cradle.log
+        self.log = log
         self.timeout = timeout
         self.total_timeout = total_timeout
         self.memory = memory
         self.network_asked = network_asked
         self.network = True
         self._process = process
-        self._to_worker = cradle.channel
-        self._from_worker = cradle.answers
-        self._scratch = cradle.scratch
+        self._to_worker = channel
+        self._from_worker = fd_in
+        self._scratch = scratch
         self._info: ModelInfo | None = None
         self._ends_at: float | None = None
         self._shown: set[int] = set()  # pieces of shared memory that it has mapped
@@ -90,18 +93,16 @@ class Worker:
         self._over = False
         self._too_large = False
         self._closed = False
-        self._home = str(cradle.home)
+        self._home = str(Path(scratch.name) / "home")
         self._hearing = threading.RLock()  # held while the pipes are in use: they are closed under nobody's hands
         self._sending = threading.RLock()
         self._ending = threading.Lock()
         self._readable = select.poll()
-        self._readable.register(self._from_worker, select.POLLIN)
+        self._readable.register(fd_in, select.POLLIN)
         self._writable = select.poll()
-        self._writable.register(self._to_worker, select.POLLOUT)
-        self._to_worker.setblocking(False)  # so that writing to a worker that hangs can be given up
-        self._watch = None
-        if memory is not None:
-            self._watch = MemoryWatch(lambda: self._process.pid, memory, self._exceeded, self._home)
+        self._writable.register(channel, select.POLLOUT)
+        channel.setblocking(False)  # so that writing to a worker that hangs can be given up
+        self._watch = None if memory is None else MemoryWatch(process.pid, memory, self._exceeded, self._home)
 
     @classmethod
     def start(
@@ -126,69 +127,51 @@ class Worker:
         with it). It ends with this process: by itself when its pipe is closed, and, where the main thread starts it
         (on Linux), by the system even where it hangs or was stopped.
         """
-        cradle = Cradle(role, log_dir)
-        launcher = [sys.executable, "-I", "-B", "-S", str(UNPLUGGED)]
+        scratch = tempfile.TemporaryDirectory(prefix="gate-worker-", ignore_cleanup_errors=True)
+        home = Path(scratch.name)
+        log = (log_dir or home) / f"{role}.log"
+        (home / "home").mkdir()
+        ours, theirs = socket.socketpair()
+        our_in, their_out = os.pipe()
+        launcher = [sys.executable, "-I", "-B", "-S", str(Path(__file__).resolve().with_name("unplugged.py"))]
         if network:
             launcher.append("--network")
-        if in_main_thread():
+        if threading.current_thread() is threading.main_thread():  # the system's word for it is the end of a thread
             launcher.append("--die-with-parent")
         program = [*launcher, str(python or sys.executable), "-I", "-B", str(PROGRAM)]
         try:
-            with open(cradle.log, "ab") as output:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
+            with open(log, "wb") as output:
                 process = subprocess.Popen(
-                    [*program, *map(str, cradle.theirs)],
+                    [*program, str(theirs.fileno()), str(their_out)],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    pass_fds=cradle.theirs,
-                    cwd=cradle.home,
-                    env=worker_environment(os.environ, home=str(cradle.home), threads=threads or default_threads()),
+                    pass_fds=(theirs.fileno(), their_out),
+                    cwd=home / "home",  # where a stray mlflow.db would land
+                    env=worker_environment(os.environ, home=str(home / "home"), threads=threads or default_threads()),
                     start_new_session=True,
                 )
         except BaseException:
-            cradle.burn()
+            ours.close()
+            os.close(our_in)
+            scratch.cleanup()
             raise
         finally:
-            cradle.given()
-        limits: dict[str, Any] = {"timeout": timeout, "total_timeout": total_timeout, "memory": memory}
-        return cls(role, process, cradle, **limits, network_asked=network)
-
-    @classmethod
-    def start_several(
-        cls,
-        roles: Sequence[str],
-        stack: ExitStack,
-        *,
-        timeout: float = 600.0,
-        total_timeout: float | None = None,
-        memory: int | None = None,
-        threads: int | None = None,
-        network: bool = False,
-    ) -> list[Worker]:
-        """What :meth:`start` does, for each of some ``roles``, all in this environment; they end with ``stack``.
-
-        On Linux what all of them import is imported once: they are forked from one process that has (``fork_server``).
-        """
-        shared: dict[str, Any] = {"timeout": timeout, "total_timeout": total_timeout, "memory": memory}
-        if len(roles) < 2 or sys.platform != "linux":
-            started = [cls.start(role, **shared, threads=threads, network=network) for role in roles]
-            return [stack.enter_context(worker) for worker in started]
-        cradles = [Cradle(role) for role in roles]
-        try:
-            environment = worker_environment(os.environ, home="", threads=threads or default_threads(len(roles)))
-            server = ForkServer(cradles, environment, network=network, die_with_parent=in_main_thread())
-        except BaseException:
-            for cradle in cradles:
-                cradle.burn()
-            raise
-        finally:
-            for cradle in cradles:
-                cradle.given()
-        stack.callback(server.close)
-        return [
-            stack.enter_context(cls(role, child, cradle, **shared, network_asked=network))
-            for role, child, cradle in zip(roles, server.children, cradles, strict=True)
-        ]
+            theirs.close()
+            os.close(their_out)
+        return cls(
+            role,
+            process,
+            ours,
+            our_in,
+            log,
+            scratch,
+            timeout=timeout,
+            total_timeout=total_timeout,
+            memory=memory,
+            network_asked=network,
+        )
 
     # --- the conversation
 
@@ -388,9 +371,14 @@ class Worker:
         )
 
     def _last_words(self) -> str:
-        """The last lines of its output, or of its crash report, for a message; of what it was forked from without."""
-        logs = [self.log, *([self._process.server_log] if isinstance(self._process, Forked) else [])]
-        lines = next(filter(None, map(last_lines, logs)), [])
+        """The last lines of its output, or of its crash report, for a message."""
+        try:
+            with open(self.log, "rb") as output:
+                output.seek(max(0, os.path.getsize(self.log) - 16_384))
+                text = output.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+        lines = [line.rstrip()[:200] for line in text.splitlines() if line.strip()]
         crash = next((at for at, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
         shown = lines[-LOG_LINES:] if crash is None else lines[crash : crash + LOG_LINES]
         return "".join(f"\n    | {line}" for line in shown)
@@ -415,25 +403,9 @@ class Worker:
     def _end(self) -> None:
         """Kill it and all that it started, once: later its number may be another's."""
         with self._ending:
-            number = self._process.pid
-            if number is None and isinstance(self._process, Forked):
-                self._process.abandon()
-                with suppress(OSError):
-                    self._to_worker.shutdown(socket.SHUT_RDWR)  # should it be forked all the same, it leaves at once
-            elif number is not None and not self._over:
-                end(number, self._home, over=self._process.poll() is not None)
-            self._over = True
-
-
-def last_lines(log: Path) -> list[str]:
-    """The lines with which a log ends that have anything in them; none where it cannot be read."""
-    try:
-        with open(log, "rb") as output:
-            output.seek(max(0, os.path.getsize(log) - LOG_BYTES))
-            text = output.read().decode("utf-8", "replace")
-    except OSError:
-        return []
-    return [line.rstrip()[:200] for line in text.splitlines() if line.strip()]
+            if not self._over:
+                end(self._process.pid, self._home, over=self._process.poll() is not None)
+                self._over = True
 
 
 def signal_name(number: int) -> str:
@@ -458,12 +430,7 @@ def default_threads(models: int = 2) -> int:
     return max(1, cores // models)
 
 
-def in_main_thread() -> bool:
-    """Whether a process that starts now can be told of this one's end: to the system that is the end of a thread."""
-    return threading.current_thread() is threading.main_thread()
-
-
-def apart(process: int | None) -> bool:
+def apart(process: int) -> bool:
     """Whether a process is in another network than this one; False where the system does not tell.
 
     >>> apart(os.getpid())

@@ -40,6 +40,10 @@ class Wanted:
             raise UsageError(f"{text!r} is not FORMAT=PATH", where="--report", hint="as in json=decision.json")
         if form not in WRITERS and form not in FOLDERS:
             raise UsageError(f"unknown format {form!r}{did_you_mean(form, [*WRITERS, *FOLDERS])}", where="--report")
+        strange = next((name for name in _PLACE.findall(place) if name not in _ROLES), None)
+        if strange is not None and several:
+            told = did_you_mean(strange, _ROLES)
+            raise UsageError(f"{place} has a place for {strange!r}{told}", where="--report", hint=_PLACES)
         for role in several:
             if f"{{{role}}}" not in place:
                 hint = f"say where the version goes, as in {form}=decision-{{{role}}}.json"
@@ -71,6 +75,9 @@ class Wanted:
 
 
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_PLACE = re.compile(r"\{([A-Za-z_]*)\}")
+_ROLES = ("candidate", "incumbent")
+_PLACES = "there are {candidate} and {incumbent}"
 
 
 def write_reports(wanted: Sequence[Wanted], decision: Decision, samples: Sequence[FlippedRow]) -> None:

@@ -120,9 +120,8 @@ class Models:
             early = {"candidate": candidates}
             if self._remembering is None or self._remembering.empty:
                 early["incumbent"] = incumbents
-            roles = [role for role, number in early.items() for _ in range(number)]
-            for role, started in zip(roles, self._kind.start_several(roles, stack, **self._limits), strict=True):
-                self._started[role].append(started)
+            for role, number in early.items():
+                self._started[role] += [self._start(role, None) for _ in range(number)]
 
     def open(
         self, sides: Sides, held_out: HeldOut, table: Table, rows: int, before: Before | None, progress: Progress
@@ -200,19 +199,16 @@ class Models:
         return model
 
     def _start(self, role: str, python: Path | None) -> Any:
-        return self._stack.enter_context(self._kind.start(role, **self._limits, python=python))
-
-    @property
-    def _kind(self) -> Any:
-        return InProcess if self._how.in_process else Worker
-
-    @property
-    def _limits(self) -> dict[str, Any]:
         how = self._how
-        return {
-            "timeout": how.timeout,
-            "total_timeout": how.total_timeout,
-            "memory": how.memory,
-            "threads": self._threads,
-            "network": how.network,
-        }
+        kind: Any = InProcess if how.in_process else Worker
+        return self._stack.enter_context(
+            kind.start(
+                role,
+                timeout=how.timeout,
+                total_timeout=how.total_timeout,
+                memory=how.memory,
+                threads=self._threads,
+                network=how.network,
+                python=python,
+            )
+        )

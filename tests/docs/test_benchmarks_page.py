@@ -70,9 +70,10 @@ def test_a_trial_is_called_a_trial_and_no_result(page: Any, tmp_path: Path) -> N
 def test_the_page_about_spark_plans_with_what_was_measured(page: Any, tmp_path: Path) -> None:
     more = {"master": "local[2]", "rows": 1000, "bare_s": 2.0, "gate_s": 1.5, "ids_s": 0.1, "whole_s": 3.0}
     row = {"what": "local[2]", "value": 0.75, "unit": "x", "us_a_row": 20.0, **more}
-    (tmp_path / "spark.json").write_text(json.dumps({**SAID, "benchmark": "spark", "rows": [row]}))
+    apart = {"what": "local[2], models apart", "value": 1.25, "unit": "x", "apart_s": 2.5}
+    (tmp_path / "spark.json").write_text(json.dumps({**SAID, "benchmark": "spark", "rows": [row, apart]}))
     text = page.files(tmp_path)["spark.md"]
-    assert "| `local[2]` | 1,000 | 2.0 | 1.5 | 0.75 | 20 | 0.1 | 3.0 |" in text
+    assert "| `local[2]` | 1,000 | 2.0 | 1.5 | 0.75 | 2.5 | 20 | 0.1 | 3.0 |" in text
     assert text.count("| `local[2]` |") == 1 and "## Planning 10^9 rows" in text and "Grouping in SQL" in text
 
 

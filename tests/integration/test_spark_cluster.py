@@ -99,7 +99,6 @@ def test_models_and_counts_cross_to_executors_and_back_with_the_verdict_of_this_
         "candidate": LogisticRegression(max_iter=200).fit(frame[:600], labels[:600]),
         "incumbent": Nearest(means),
     }
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(store)
     try:
         mlflow.set_experiment("digits")
@@ -115,7 +114,7 @@ def test_models_and_counts_cross_to_executors_and_back_with_the_verdict_of_this_
                 **told,
             )
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)  # not set, as it was
     frame.assign(row=np.arange(len(frame)), digit=labels)[600:].to_parquet(tmp_path / "rows.parquet", index=False)
     (tmp_path / "policy.yaml").write_text(
         "version: 1\nname: digits\nholdout: {id: row, label: digit}\nrules: [{id: few, rate: nfr, at_most: 20%}]\n"

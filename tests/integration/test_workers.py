@@ -208,6 +208,10 @@ def act_keep_words(rows: Any) -> Any:
     return [" ".join(remembered[0])] * len(rows)
 
 
+def act_hash(rows: Any) -> Any:
+    return [hash(str(x)) % 1000 for x in rows["x"]]
+
+
 def act_process_id(rows: Any) -> Any:
     Path(os.environ["TMPDIR"], "worker.pid").write_text(str(os.getpid()))
     time.sleep(600)
@@ -323,6 +327,16 @@ def test_two_models_answer_in_order_over_many_batches(
     assert labels.to_pylist() == classifier.predict(people.astype({"hours": np.float32})).tolist()
     assert probabilities.type == pa.list_(pa.float64(), 2)
     assert np.allclose(probabilities.flatten().to_numpy().reshape(-1, 2), classifier.predict_proba(people))
+
+
+def test_each_worker_has_a_hash_seed_of_its_own_so_that_a_model_that_goes_by_it_differs_from_itself(
+    acting: Callable[..., Path],
+) -> None:
+    with Worker.start("incumbent") as incumbent, Worker.start("candidate") as candidate:
+        for worker in (incumbent, candidate):
+            worker.load(acting(act_hash))
+        ((_, (one, other)),) = list(score([incumbent, candidate], [(None, column())]))
+    assert one.values != other.values
 
 
 def test_models_run_at_the_same_time(acting: Callable[..., Path]) -> None:

@@ -3,9 +3,6 @@
 The gate runs this file by its path::
 
     python -I -B .../gate/engines/in_worker/__main__.py FD_IN FD_OUT
-    python -I -B .../gate/engines/in_worker/__main__.py --fork TOLD
-
-The second becomes several workers (``fork_server``).
 
 Its folder becomes the package ``gate_model`` by its place, not by ``sys.path``: a model that imports ``answers`` or
 ``frames`` must find its own.
@@ -22,8 +19,7 @@ import sys
 
 
 def main() -> None:
-    """Run as a script: ``__main__.py FD_IN FD_OUT``, or ``--fork TOLD``."""
-    several = sys.argv[1] == "--fork"
+    """Run as a script: ``__main__.py FD_IN FD_OUT``."""
     try:
         import numpy  # noqa: F401
         import pyarrow  # noqa: F401
@@ -31,12 +27,10 @@ def main() -> None:
         told = {"found": f"its Python ({sys.executable}) cannot import what every worker needs: {missing}"}
         told["hint"] = "install mlflow, numpy, pandas and pyarrow 14 or newer there"
         said = json.dumps(told).encode()
-        outputs = [child["answers"] for child in json.loads(sys.argv[2])["children"]] if several else [int(sys.argv[2])]
-        for output in outputs:
-            os.write(output, struct.pack("<4sIQ", b"gate", 7, len(said)) + said)
+        os.write(int(sys.argv[2]), struct.pack("<4sIQ", b"gate", 7, len(said)) + said)
         os._exit(1)
     become_package(os.path.dirname(os.path.abspath(__file__)), "gate_model")
-    importlib.import_module("gate_model.fork_server" if several else "gate_model.serving").main()
+    importlib.import_module("gate_model.serving").main()
 
 
 def become_package(folder: str, name: str) -> None:

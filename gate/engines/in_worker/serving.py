@@ -6,7 +6,6 @@ Standard output and error belong to the model; the gate sends them to a log. It 
 from __future__ import annotations
 
 import array
-import atexit
 import gc
 import io
 import json
@@ -18,7 +17,6 @@ import socket
 import sys
 import threading
 import traceback
-from contextlib import suppress
 from typing import NoReturn
 
 import pyarrow as pa
@@ -46,16 +44,12 @@ OLDEST_PYARROW = 14
 AHEAD = 2  # batches that wait inside the worker while it predicts
 
 
-def main() -> NoReturn:
-    """Be a worker, as ``__main__.py FD_IN FD_OUT`` was told to."""
-    be_worker(int(sys.argv[1]), int(sys.argv[2]))
-
-
-def be_worker(fd_in: int, fd_out: int) -> NoReturn:
-    """Read from a socket, write to a pipe, until there is no more to do; then this process is over. Never returns."""
+def main() -> None:
+    """Be a worker, as ``__main__.py FD_IN FD_OUT`` was told to: read from a socket, write to a pipe."""
     import faulthandler
     import resource
 
+    fd_in, fd_out = int(sys.argv[1]), int(sys.argv[2])
     for fd in (fd_in, fd_out):
         os.set_inheritable(fd, False)  # what the model starts must not keep the pipes open
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold rows of the held-out set
@@ -64,12 +58,6 @@ def be_worker(fd_in: int, fd_out: int) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace", line_buffering=True)
     serve(fd_in, fd_out)
-    # What the model registered for the end is run; to take down all that is imported would take longer than to score.
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):
-            stream.flush()
-    os._exit(0)
 
 
 def serve(fd_in: int, fd_out: int) -> None:

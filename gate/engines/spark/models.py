@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import uuid
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
@@ -16,11 +15,11 @@ import pyarrow as pa
 
 from gate.engines.answers import ModelInfo, model_error
 from gate.engines.environment import FORBIDDEN_NAME
-from gate.engines.in_process import off_stdout
+from gate.engines.in_process import output_to
 from gate.engines.installers import with_uv
 from gate.engines.requirements import flavors, yaml_of
 from gate.engines.spark.jobs import job_errors, placed
-from gate.engines.spark.session import Started, environment_of
+from gate.engines.spark.session import Started, environment_of, quiet
 from gate.engines.spark.wrapped import wrap
 from gate.errors import EvidenceError
 from gate.tasks.batch import Answers
@@ -32,10 +31,7 @@ imports modules or changes what it is sent. A pickle that means harm can (docs/s
 _OWN_WORKERS = "GATE_SPARK_MODEL"
 _FIRST_ROWS = 16
 _NOWHERE = "file:///nonexistent"  # models may log somewhere; not with the credentials of the gate's tracking URI
-_ENVIRONMENT = (
-    "its installer's own words stand above; mend its requirements, or run it in the environment of Spark's workers"
-    " (--env-manager local)"
-)
+_ENVIRONMENT = "mend its requirements, or run it in the environment of Spark's workers (--env-manager local)"
 _LINES = 6
 _NOTHING_HIDDEN: Mapping[str, Any] = {"label": None, "kept_back": []}
 _IN_ARROW = {
@@ -258,12 +254,12 @@ class Scorer:
         open_to_all["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         if self._env_manager == "uv":
             open_to_all["PATH"] = with_uv(open_to_all)
-        with environment_of(open_to_all), _quiet("mlflow"):
+        with environment_of(open_to_all), quiet("mlflow"):
             is_set: Callable[[], bool] = mlflow.tracking.is_tracking_uri_set
             of_caller = mlflow.get_tracking_uri() if is_set() else None
             mlflow.set_tracking_uri(_NOWHERE)
             try:
-                with _environment_errors(role), off_stdout():  # installers write there
+                with _environment_errors(role, self._into / "installer.log"):
                     return mlflow.pyfunc.spark_udf(
                         self._started.session,
                         str(folder),
@@ -275,15 +271,17 @@ class Scorer:
 
 
 @contextmanager
-def _environment_errors(role: str) -> Iterator[None]:
-    """An environment that MLflow cannot build is the error of its model."""
+def _environment_errors(role: str, log: Path) -> Iterator[None]:
+    """An environment that MLflow cannot build is the error of its model, with the last words of the installer."""
     from mlflow.exceptions import MlflowException
     from mlflow.utils.process import ShellCommandException
 
     try:
-        yield
+        with output_to(log):
+            yield
     except (MlflowException, ShellCommandException, OSError) as error:
-        said = [line for line in str(error).splitlines() if line.strip()][:_LINES]
+        said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-_LINES:]
+        said = said or [line for line in str(error).splitlines() if line.strip()][:_LINES]
         raise model_error(role, "MLflow cannot make its environment: " + "\n    | ".join(said), _ENVIRONMENT) from error
 
 
@@ -340,14 +338,3 @@ def _struct(names: Iterable[str]) -> Any:
     from pyspark.sql import functions as F  # noqa: N812 - its customary name
 
     return F.struct(*(_column(name).alias(name) for name in names))
-
-
-@contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

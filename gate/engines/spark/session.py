@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -83,7 +86,10 @@ def spark_session(master: str | None = None, at_hand: str = "") -> Iterator[Star
             raise UsageError(f"a session of {is_of} is active", where="--spark-master", hint="leave the option out")
         yield Started(active, own=False, scrubbed=False)
         return
-    with tempfile.TemporaryDirectory(prefix="gate-spark-", ignore_cleanup_errors=True) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="gate-spark-", ignore_cleanup_errors=True) as folder,
+        quiet("py4j"),  # what goes wrong is told as an error; of Ctrl-C it would tell in its own words
+    ):
         started = _start(master or _configured_master(), Path(folder), at_hand)
         try:
             yield started
@@ -97,7 +103,9 @@ def _installed() -> None:
     except ImportError:
         raise UsageError("pyspark is not installed", where="--engine spark", hint=INSTALL) from None
     home = os.environ.get("JAVA_HOME")
-    if shutil.which("java") is None and not (home and Path(home, "bin", "java").exists()):
+    if home and not Path(home, "bin", "java").exists():
+        raise UsageError(f"JAVA_HOME is {home}, and no Java is there", where="--engine spark", hint=INSTALL_JAVA)
+    if not home and shutil.which("java") is None:
         raise UsageError("Spark needs Java, and there is none", where="--engine spark", hint=INSTALL_JAVA)
 
 
@@ -141,7 +149,7 @@ def _start(master: str, folder: Path, at_hand: str) -> Started:
         conf.set("spark.ui.enabled", "false").set("spark.local.dir", str(folder))
         conf.set("spark.python.daemon.module", "gate.engines.spark.daemon")
     log = folder / "spark.log"
-    with environment_of(environment), log.open("wb") as stream:
+    with environment_of(environment), log.open("wb") as stream, _own_interrupt():
         try:
             if fresh:
                 gateway = launch_gateway(conf, {"stdout": stream, "stderr": stream})
@@ -150,14 +158,38 @@ def _start(master: str, folder: Path, at_hand: str) -> Started:
                 context = SparkContext.getOrCreate(conf)
             session = SparkSession.builder.getOrCreate()
         except (PySparkException, OSError, RuntimeError) as error:
-            said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+            said = _reason(log.read_text(errors="replace")) or str(error).splitlines()[0]
             raise UsageError(
-                f"Spark does not start: {presentable(said[-1] if said else str(error).splitlines()[0])}",
+                f"Spark does not start: {presentable(said)}",
                 where=f"--spark-master {master}",
-                hint="look at its own configuration",
+                hint="as in local[2] or spark://host:7077; or look at Spark's own configuration",
             ) from error
     context.setLogLevel("OFF")
     return Started(session, own=True, scrubbed=local and fresh)
+
+
+def _reason(said: str) -> str:
+    """The line of a log in which Java says what went wrong, else the last one; of a stack the lines are left out.
+
+    >>> _reason("starting\nException in thread main: no such master\n\tat org.apache.X")
+    'Exception in thread main: no such master'
+    """
+    lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith("\t")]
+    raised = [line for line in lines if re.search(r"(Exception|Error)\b", line)]
+    return next(iter([*raised[:1], *lines[-1:]]), "")
+
+
+@contextmanager
+def _own_interrupt() -> Iterator[None]:
+    """Ctrl-C means here what it meant before: pyspark would ask Java to cancel its jobs in the middle of a question."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -171,3 +203,15 @@ def environment_of(environment: Mapping[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+@contextmanager
+def quiet(name: str) -> Iterator[None]:
+    """Of a logger only errors that end everything are shown inside."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gate.engines.in_worker import unplugged
+from gate.engines import unplugged
 from gate.engines.process import apart
 
 TRIES = """

@@ -86,3 +86,5 @@ def test_a_path_says_where_the_versions_go(decision: Decision, tmp_path: Path) -
     )
     with pytest.raises(UsageError, match="would be written for each incumbent"):
         Wanted.parse(f"json={tmp_path}/{{candidate}}.json", ["candidate", "incumbent"])
+    with pytest.raises(UsageError, match="has a place for 'cand'; did you mean 'candidate'?"):
+        Wanted.parse(f"json={tmp_path}/{{cand}}-{{incumbent}}.json", ["incumbent"])

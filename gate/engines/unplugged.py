@@ -91,35 +91,20 @@ def be_the_first_to_go() -> None:
         file.write("1000")  # the most; to raise it takes no right
 
 
-def give_up(*, network: bool, die_with_parent: bool) -> None:
-    """Give up all that :func:`main` says, for good. ``network`` leaves this process the network."""
-    if sys.platform != "linux":
-        return
-    be_the_first_to_go()
-    if not network and works():
-        unplug()
-    give_up_capabilities()
-    adopt()
-    if die_with_parent:  # last: a change of credentials takes it back
-        die_with(int(signal.SIGKILL))
-
-
-def adopt() -> None:
-    """What descendants start and leave behind becomes a child of this process."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def die_with(number: int) -> None:
-    """The system sends this signal to this process once the thread that started it is gone."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
-
-
 def main() -> None:
     """Run as a script."""
     program, asked = sys.argv[1:], []
     while program[0].startswith("--"):
         asked.append(program.pop(0))
-    give_up(network="--network" in asked, die_with_parent="--die-with-parent" in asked)
+    if sys.platform == "linux":
+        be_the_first_to_go()
+        if "--network" not in asked and works():
+            unplug()
+        give_up_capabilities()
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        if "--die-with-parent" in asked:  # last: a change of credentials takes it back
+            libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     os.execv(program[0], program)
 
 
