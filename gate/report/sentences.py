@@ -191,13 +191,14 @@ def next_steps(decision: Decision) -> tuple[str, ...]:
 
 
 def _looks(decision: Decision) -> str:
-    """How many looks at the held-out set are used, of those that the policy declares."""
+    """How many looks at the held-out set the bounds allow for, and how many were used before."""
     looks, before = decision.evidence.looks, decision.evidence.uses_before
-    used = "" if before is None else f", and with this one {before + 1} of them {'is' if before == 0 else 'are'} used"
-    declared = f"{looks} look{'' if looks == 1 else 's'} at this held-out set"
+    used = "" if before is None else f", and before this check it had judged {before or 'no'} other candidate"
+    used += "" if before in (None, 1) else "s"
+    allowed = f"{looks} look{'' if looks == 1 else 's'} at this held-out set (a candidate judged is a look)"
     return (
-        f"The policy declares {declared}{used}: another candidate needs a look that is left, or rows that no candidate"
-        " was judged on."
+        f"The bounds allow for {allowed}{used}: another one needs a look that is left (`looks` in the policy), or rows"
+        " that no candidate was judged on."
     )
 
 

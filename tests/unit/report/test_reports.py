@@ -138,7 +138,7 @@ def test_the_advice_is_never_to_train_on_the_held_out_rows(compared: Compared) -
 
     assert "mend the candidate with other rows like them. Never train it on these" in told
     assert "look at the positive flips and at rows that did not flip too" in told
-    assert "The policy declares 1 look at this held-out set: another candidate needs a look that is left" in told
+    assert "The bounds allow for 1 look at this held-out set (a candidate judged is a look): another one needs" in told
 
 
 def test_it_says_how_many_looks_are_used_and_what_else_keeps_it_from_being_promoted(compared: Compared) -> None:
@@ -155,7 +155,10 @@ def test_it_says_how_many_looks_are_used_and_what_else_keeps_it_from_being_promo
     assert (
         f"Even if it were allowed, it could not be promoted: {because}." in told.partition("What would make it pass")[0]
     )
-    assert "declares 3 looks at this held-out set, and with this one 2 of them are used" in told
+    assert (
+        "allow for 3 looks at this held-out set (a candidate judged is a look), and before this check it had judged 1 other candidate:"
+        in told
+    )
 
 
 def test_a_margin_says_which_way_it_lies(compared: Compared) -> None:
