@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 import warnings
 from collections.abc import Iterator
@@ -86,6 +88,48 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             os.killpg(process.pid, 15)
         for process in running:
             process.wait(PATIENCE)
+
+
+INTERRUPTED = """
+    import sys
+    import click
+    from gate.cli import app
+    from gate.engines.spark.session import spark_session
+
+    @click.command()
+    def command():
+        with spark_session("local[1]") as started:
+            java = started.session._jvm.java.lang.Thread
+            print("ready", flush=True)
+            java.sleep(60000)
+
+    app.gate = command
+    sys.argv = ["gate"]
+    import gate.cli
+    gate.cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "says"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_command_that_waits_for_spark_ends_with_a_word_when_it_is_told_to(
+    tmp_path: Path, number: signal.Signals, code: int, says: str
+) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(INTERRUPTED)],
+        env={**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert running.stdout is not None and running.stdout.readline() == "ready\n"
+    time.sleep(1.0)
+    os.killpg(running.pid, number) if number is signal.SIGINT else running.send_signal(number)
+    _, said = running.communicate(timeout=60)
+    assert (running.returncode, said.strip()) == (code, says)
+    assert not list(tmp_path.glob("gate-*"))
 
 
 def test_models_and_counts_cross_to_executors_and_back_with_the_verdict_of_this_machine(

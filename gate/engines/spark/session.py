@@ -88,7 +88,8 @@ def spark_session(master: str | None = None, at_hand: str = "") -> Iterator[Star
         return
     with (
         tempfile.TemporaryDirectory(prefix="gate-spark-", ignore_cleanup_errors=True) as folder,
-        quiet("py4j"),  # what goes wrong is told as an error; of Ctrl-C it would tell in its own words
+        quiet("py4j"),  # what goes wrong is told as an error
+        _no_traceback_of_interrupts(),
     ):
         started = _start(master or _configured_master(), Path(folder), at_hand)
         try:
@@ -190,6 +191,21 @@ def _own_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _no_traceback_of_interrupts() -> Iterator[None]:
+    """Whoever interrupts a command knows it; py4j would tell it by the root logger, with all of its stack."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("KeyboardInterrupt while sending command")
+
+    root = logging.getLogger()
+    root.addFilter(other)
+    try:
+        yield
+    finally:
+        root.removeFilter(other)
 
 
 @contextmanager
