@@ -128,6 +128,8 @@ class Models:
     ) -> Opened:
         """Load every version that must be asked, and find the answers of the others."""
         rules = held_out.policy
+        if self._how.cache and not self._how.in_process and self._remembering is None:
+            progress("going on without known answers: their folder cannot be written ($GATE_CACHE_DIR)", 0, None)
         environments = {side.role: self._environment(side, progress) for side in sides.all}
         sets = rules.task.kind == "multilabel"
         seen = {

@@ -200,3 +200,18 @@ def test_the_command_and_the_run_say_whose_answers_were_known(
     assert found.data.tags["gate.remembered"] == "candidate, incumbent"
     assert run([*command, "--no-cache", "--no-log"]) == 0
     assert "answers known" not in capsys.readouterr().err
+
+
+def test_where_answers_cannot_be_kept_that_is_said_and_the_decision_is_the_same(
+    checked: Checked, near: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = checked()
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("GATE_CACHE_DIR", str(tmp_path / "a file"))
+    said: list[str] = []
+    found = checked(progress=lambda step, done, of: said.append(step))
+    assert "going on without known answers: their folder cannot be written ($GATE_CACHE_DIR)" in said
+    assert to_bytes(found.decision) == to_bytes(kept.decision) and found.remembered == ()
+    said.clear()
+    checked(progress=lambda step, done, of: said.append(step), cache=False)
+    assert not [step for step in said if "known answers" in step]
