@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -45,7 +44,14 @@ ENDS = """
 def program(text: str, folder: Path, *arguments: str) -> subprocess.Popen[str]:
     words = [sys.executable, "-c", textwrap.dedent(text), *arguments]
     environment = {**os.environ, "TMPDIR": str(folder)}
-    return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        words,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    )
 
 
 @pytest.mark.parametrize("options", [[], ["--in-process"]])
@@ -94,11 +100,21 @@ def test_whatever_a_model_does_in_the_gates_process_only_a_code_that_was_told_co
 
 
 def test_a_second_word_to_end_is_not_waited_for(tmp_path: Path) -> None:
-    text = SLEEPS.replace("time.sleep(60)", "exec('try: time.sleep(60)\\nfinally: time.sleep(60)')")
+    text = SLEEPS.replace('print("ready", flush=True)', "sleep_twice()").replace(
+        "    @click.command()",
+        """    def sleep_twice():
+        try:
+            print("ready", flush=True)
+            time.sleep(60)
+        finally:
+            print("tidying up", flush=True)
+            time.sleep(60)
+
+    @click.command()""",
+    )
     running = program(text, tmp_path)
-    assert running.stdout is not None and running.stdout.readline() == "ready\n"
-    running.send_signal(signal.SIGTERM)
-    time.sleep(0.5)
-    running.send_signal(signal.SIGTERM)
+    for said in ("ready\n", "tidying up\n"):
+        assert running.stdout is not None and running.stdout.readline() == said
+        running.send_signal(signal.SIGTERM)
     running.communicate(timeout=20)
     assert running.returncode == -signal.SIGTERM

@@ -123,6 +123,7 @@ def test_a_command_that_waits_for_spark_ends_with_a_word_when_it_is_told_to(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
     )
     assert running.stdout is not None and running.stdout.readline() == "ready\n"
     time.sleep(1.0)

@@ -170,7 +170,7 @@ def _start(master: str, folder: Path, at_hand: str) -> Started:
 
 
 def _reason(said: str) -> str:
-    """The line of a log in which Java says what went wrong, else the last one; of a stack the lines are left out.
+    r"""The line of a log in which Java says what went wrong, else the last one; of a stack the lines are left out.
 
     >>> _reason("starting\nException in thread main: no such master\n\tat org.apache.X")
     'Exception in thread main: no such master'
