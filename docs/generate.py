@@ -38,7 +38,8 @@ _EXIT_CODES = {
     " a broken contract, files that changed, a model that failed",
     ExitCode.CONFLICT: "the registry is no longer as it was judged",
     ExitCode.INTERNAL: "an internal error; nothing was decided",
-    ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
+    ExitCode.TERMINATED: "ended by SIGTERM",
 }
 
 
@@ -52,7 +53,7 @@ def commands() -> str:
         for context in _each(click.Context(command, parent=root, info_name=name)):
             parts += [f"## `{context.command_path}`", "```text\n" + _help(context) + "```"]
     parts += ["## Exit codes", "Only 0 allows. 1 is left to a crashed interpreter."]
-    rows = [f"| {int(code)} | {meaning} |" for code, meaning in _EXIT_CODES.items()]
+    rows = [f"| {int(code)} | {_EXIT_CODES[code]} |" for code in ExitCode]
     parts.append("\n".join(["| code | meaning |", "| --- | --- |", *rows]))
     return "\n\n".join(parts) + "\n"
 

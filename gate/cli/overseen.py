@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -35,11 +36,14 @@ def overseen(run: Callable[[], int], leave: Callable[[int], NoReturn]) -> int:
     os.close(theirs)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever is at the terminal reaches the child too
     signal.signal(signal.SIGTERM, lambda number, _: os.kill(child, number))
-    told = os.read(ours, 1)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     shutil.rmtree(folder, ignore_errors=True)
-    if told and code == told[0]:
-        return code
+    os.set_blocking(ours, False)  # whoever a model left behind may hold the other end
+    told = b""
+    with suppress(BlockingIOError):
+        told = os.read(ours, 1)
+    if told and code >= 0:
+        return code or told[0]  # 0 only where both are
     how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
     click.secho("Error: ", fg="red", nl=False, err=True)
     click.echo(

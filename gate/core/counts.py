@@ -195,13 +195,10 @@ def count_by_output(
     values, wrong = by_label.values, ~candidate_right
     if _is_narrow(output):
         counted = np.bincount(_joined([output], bits).compress(wrong), minlength=len(values) * 8)
-        different, same, *_, first_negative, negative, _, _ = counted.reshape(len(values), 8).T
-        five = by_label.columns.T.copy()
-        np.add(first_negative, negative, out=five[1])
-        five[3], five[4] = same, different
-        return Cells(values, five.T)
-    units = np.flatnonzero(wrong)
-    cells = count_by(Codes(output.codes.take(units), values), bits.take(units))
+        cells = Cells(values, _five(counted.reshape(len(values), 8)))
+    else:
+        units = np.flatnonzero(wrong)
+        cells = count_by(Codes(output.codes.take(units), values), bits.take(units))
     for right in CANDIDATE_RIGHT:
         cells.columns[:, right] = by_label.columns[:, right]
     return cells

@@ -108,9 +108,12 @@ def uv_command(environment: Mapping[str, str]) -> list[str]:
 
 
 def with_uv(environment: Mapping[str, str]) -> str:
-    """The PATH of ``environment`` with the folder of the uv of :func:`uv_command`, for others who look for it there."""
+    """The PATH of ``environment`` with the folder of the uv of :func:`uv_command`, for others who look for it there.
+
+    Raises :class:`UsageError` without one.
+    """
     if len(uv_command(environment)) == 1:
-        return environment["PATH"]
+        return environment.get("PATH", "")
     from uv import find_uv_bin
 
     return os.pathsep.join(filter(None, (os.path.dirname(find_uv_bin()), environment.get("PATH"))))

@@ -118,3 +118,10 @@ def test_a_second_word_to_end_is_not_waited_for(tmp_path: Path) -> None:
         running.send_signal(signal.SIGTERM)
     running.communicate(timeout=20)
     assert running.returncode == -signal.SIGTERM
+
+
+def test_whoever_a_model_leaves_behind_is_not_waited_for(tmp_path: Path) -> None:
+    left = "(os.fork() or (os.close(1), os.close(2), __import__('time').sleep(20))) and os._exit(0)"
+    running = program(ENDS.replace("{how}", left), tmp_path, "check", "--in-process")
+    running.communicate(timeout=15)
+    assert running.returncode == 12
